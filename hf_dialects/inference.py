@@ -1,0 +1,188 @@
+"""Running a model over a corpus: windowed predictions. The encoder is run over recordings here and in `frames` only."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from hf_dialects.data.audio import decode
+from hf_dialects.data.screen import Skipped
+from hf_dialects.errors import AudioError, DialectError
+from hf_dialects.models.encoder_dialect import padding_leaks
+from hf_dialects.models.feature_extraction_dialect import extract
+from hf_dialects.models.pipeline_dialect import spans_of
+from hf_dialects.models.speech_dialect import loud_level, speech_share
+
+
+@dataclass
+class Predictions:
+    """What a model says of a corpus, N recordings.
+
+    Attributes:
+        ids: N ids.
+        gold: (N,) int64 gold labels, -1 where the corpus has none.
+        probabilities: (N, C) float64, mean over the windows of each recording.
+        windows: (N,) int64, windows that entered the mean.
+        speech_share: (N,) float64, share of the recording that is loud enough to be speech.
+        embeddings: (N, P) float32, mean over the same windows; None unless asked for.
+        skipped: recordings left out.
+    """
+
+    ids: list[str]
+    gold: np.ndarray
+    probabilities: np.ndarray
+    windows: np.ndarray
+    speech_share: np.ndarray
+    embeddings: np.ndarray | None = None
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def write(self, path: Path) -> None:
+        """Parquet with id, gold, probabilities, windows, speech_share."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.frame().to_parquet(path, index=False)
+
+    def frame(self) -> pd.DataFrame:
+        """One row per recording."""
+        return pd.DataFrame(
+            {
+                "id": self.ids,
+                "gold": self.gold,
+                "probabilities": list(self.probabilities),
+                "windows": self.windows,
+                "speech_share": self.speech_share,
+            }
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> "Predictions":
+        """What `write` wrote."""
+        frame = pd.read_parquet(path)
+        return cls(
+            ids=frame["id"].tolist(),
+            gold=frame["gold"].to_numpy(),
+            probabilities=np.stack(frame["probabilities"].tolist()),
+            windows=frame["windows"].to_numpy(),
+            speech_share=frame["speech_share"].to_numpy(),
+        )
+
+
+@torch.inference_mode()
+def predict(
+    model,
+    feature_extractor,
+    dataset,
+    batch_size: int = 16,
+    window_s: float | None = None,
+    stride_s: float | None = None,
+    min_speech: float = 0.0,
+    workers: int = 2,
+    embeddings: bool = False,
+    progress: bool = True,
+    name: str = "predicting",
+) -> Predictions:
+    """Classify every recording of a corpus by its windows.
+
+    A recording's probabilities are the mean of the softmax over its windows. Where the encoder's front averages over padding
+    (group-normalised fronts), only windows of the same length share a batch, so the batch size never changes a result.
+
+    Args:
+        model: any audio classifier of transformers.
+        feature_extractor: the encoder's.
+        dataset: rows with `audio` and `id`, optionally `dialect`.
+        batch_size: windows of one pass.
+        window_s, stride_s: other windows than the model's configuration says.
+        min_speech: windows with a smaller share of speech are left out; a recording without any other is skipped as "no speech".
+        workers: threads that decode.
+        embeddings: also return the mean of the windows' embeddings (dialect models only).
+
+    Raises:
+        DialectError: no recording of the corpus could be used, or the model gives values that are not finite.
+    """
+    was_training, config = model.training, model.config
+    model.eval()
+    ids = list(dataset["id"])
+    n_classes = config.num_labels
+    totals, counts, shares = np.zeros((len(ids), n_classes)), np.zeros(len(ids), dtype=np.int64), np.zeros(len(ids))
+    sums: dict[int, np.ndarray] = {}
+    skipped: list[Skipped] = []
+    rate = feature_extractor.sampling_rate
+    waiting: dict[int, list[tuple[int, np.ndarray]]] = defaultdict(list)
+    by_length = padding_leaks(getattr(config, "encoder_config", config))
+
+    def run(batch: list[tuple[int, np.ndarray]]) -> None:
+        output = model(**extract(feature_extractor, [waveform for _, waveform in batch]).to(model.device))
+        probabilities = output.logits.double().softmax(-1).cpu().numpy()
+        for position, (row, _) in enumerate(batch):
+            totals[row] += probabilities[position]
+            counts[row] += 1
+            if embeddings:
+                sums[row] = sums.get(row, 0.0) + output.embeddings[position].float().cpu().numpy()
+
+    bar = tqdm(total=len(ids), desc=name, unit="clip", disable=not progress)
+    for row, waveform, problem in _decoded(dataset, ids, rate, workers):
+        bar.update()
+        try:
+            spans = [] if problem else spans_of(len(waveform), feature_extractor, config, window_s or getattr(config, "window_s", None), stride_s)
+        except ValueError as error:
+            problem = Skipped(ids[row], "too short", f"{ids[row]}: {error}")
+        if problem:
+            skipped.append(problem)
+            continue
+        loud = loud_level(waveform, rate)
+        shares[row] = speech_share(waveform, rate)
+        if min_speech > 0:
+            spans = [(start, end) for start, end in spans if speech_share(waveform[start:end], rate, loud) >= min_speech]
+            if not spans:
+                skipped.append(Skipped(ids[row], "no speech", f"{ids[row]}: no window has {min_speech:.0%} of speech"))
+                continue
+        for start, end in spans:
+            key = end - start if by_length else 0
+            waiting[key].append((row, waveform[start:end]))
+            if len(waiting[key]) == batch_size:
+                run(waiting.pop(key))
+    for batch in waiting.values():
+        run(batch)
+    bar.close()
+    model.train(was_training)
+
+    kept = np.flatnonzero(counts)
+    if not len(kept):
+        raise DialectError(f"none of the {len(ids)} recordings could be classified; the first: {skipped[0].message if skipped else 'no rows'}")
+    probabilities = totals[kept] / counts[kept, None]
+    if not np.isfinite(probabilities).all():
+        first = ids[kept[np.flatnonzero(~np.isfinite(probabilities).all(1))[0]]]
+        raise DialectError(f"the model gives probabilities that are not finite, first for {first}: its weights or precision are broken")
+    gold = np.asarray(dataset["dialect"])[kept] if "dialect" in dataset.column_names else np.full(len(kept), -1)
+    return Predictions(
+        ids=[ids[row] for row in kept],
+        gold=gold.astype(np.int64),
+        probabilities=probabilities,
+        windows=counts[kept],
+        speech_share=shares[kept],
+        embeddings=np.stack([sums[row] / counts[row] for row in kept]) if embeddings else None,
+        skipped=sorted(skipped, key=lambda one: one.id),
+    )
+
+
+def _decoded(dataset, ids: list[str], rate: int, workers: int) -> Iterator[tuple[int, np.ndarray | None, Skipped | None]]:
+    """(row, waveform, None) or (row, None, why not), in order, decoded a few ahead by threads."""
+
+    def one(row: int):
+        try:
+            return row, decode(dataset[row]["audio"], rate), None
+        except AudioError as error:
+            return row, None, Skipped(ids[row], error.reason, str(error))
+
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        rows = iter(range(len(ids)))
+        pending = [pool.submit(one, row) for row in islice(rows, 4 * max(1, workers))]
+        while pending:
+            yield pending.pop(0).result()
+            pending += [pool.submit(one, row) for row in islice(rows, 1)]

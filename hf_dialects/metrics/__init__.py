@@ -1,0 +1,34 @@
+"""Metrics: arrays in, floats out, with intervals and tests that know about speakers. Layer 1; needs no torch."""
+
+from importlib import import_module
+
+_MODULES = {
+    "accuracy": "classification",
+    "cluster_accuracy": "classification",
+    "confusion_matrix": "classification",
+    "macro_f1": "classification",
+    "per_class": "classification",
+    "weighted_f1": "classification",
+    "brier_score": "calibration",
+    "ece_bias_floor": "calibration",
+    "expected_calibration_error": "calibration",
+    "negative_log_likelihood": "calibration",
+    "reliability_table": "calibration",
+    "Interval": "intervals",
+    "bootstrap_interval": "intervals",
+    "PairedResult": "comparison",
+    "holm": "comparison",
+    "paired_test": "comparison",
+}
+
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name: str):
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES])

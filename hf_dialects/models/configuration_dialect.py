@@ -1,0 +1,97 @@
+"""Configuration of a dialect classifier: any speech encoder, a pooling, a head and a contrastive objective."""
+
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+POOLINGS = ("mean", "max", "attention", "statistics", "attentive_statistics")
+OBJECTIVES = ("supcon", "triplet", "multi_similarity")
+TAILS = ("keep", "drop")
+
+
+class DialectConfig(PreTrainedConfig):
+    """What a dialect model is made of.
+
+    Args:
+        encoder_config: configuration (object or dict) of any audio encoder of transformers.
+        pooling: how frames (B, T, D) become one vector per utterance: "mean", "max", "attention", "statistics" or
+            "attentive_statistics".
+        layer: which hidden state is pooled. 0 is the input of the first block, n the output of block n; negative counts from
+            the last; "weighted" learns a softmax-weighted sum of all. The last is taken after the encoder's final norm.
+        classifier_hidden: width of the head's hidden layer (ReLU); None for a linear head.
+        classifier_dropout: dropout before the head, in [0, 1).
+        projection_size: width of a two-layer projection that the contrastive objective sees; None for the embedding itself.
+        objective: contrastive objective, "supcon", "triplet" or "multi_similarity"; None for cross-entropy alone.
+        objective_options: its constants, see `objectives_dialect.build_objective`.
+        cross_entropy_weight: weight of the classification loss.
+        contrastive_weight: weight of the contrastive loss.
+        label_smoothing: in [0, 1); share of the target mass spread over all classes. Hard labels only: soft targets are
+            taken as given. In training mode only.
+        class_weights: one weight per class, rescaled to mean 1; None for equal weights.
+        clusters: dialect name to name of its group of related dialects.
+        window_s: window length in seconds when a recording is classified.
+        stride_s: distance in seconds between the starts of two windows.
+        tail: "keep" a last, shorter window, or "drop" it.
+
+    Raises:
+        ValueError: unknown pooling, objective or tail, a layer outside the encoder, or weights that do not fit the labels;
+            the message lists what is valid.
+    """
+
+    model_type = "dialect"
+    sub_configs_defaults = {"encoder_config": SubConfigSpec(config_class=AutoConfig, model_type="wav2vec2")}  # noqa: RUF012
+    keys_to_ignore_at_inference = ["embeddings", "cross_entropy_loss", "contrastive_loss", "clean_logits"]  # noqa: RUF012
+
+    encoder_config: dict | PreTrainedConfig | None = None
+    pooling: str = "mean"
+    layer: int | str = -1
+    classifier_hidden: int | None = None
+    classifier_dropout: float = 0.0
+    projection_size: int | None = None
+    objective: str | None = None
+    objective_options: dict | None = None
+    cross_entropy_weight: float | int = 1.0
+    contrastive_weight: float | int = 1.0
+    label_smoothing: float = 0.0
+    class_weights: list[float] | None = None
+    clusters: dict[str, str] | None = None
+    window_s: float | int | None = 8.0
+    stride_s: float | int = 3.0
+    tail: str = "keep"
+
+    def __post_init__(self, **kwargs):
+        super().__post_init__(**kwargs)
+        if self.label2id is None and self.id2label is not None:
+            self.label2id = {name: index for index, name in self.id2label.items()}
+        _one_of("pooling", self.pooling, POOLINGS)
+        _one_of("tail", self.tail, TAILS)
+        if self.objective is not None:
+            _one_of("objective", self.objective, OBJECTIVES)
+        layers = self.encoder_config.num_hidden_layers
+        if self.layer != "weighted" and not (isinstance(self.layer, int) and -layers - 1 <= self.layer <= layers):
+            raise ValueError(
+                f"layer is {self.layer!r}, but the {self.encoder_config.model_type} encoder has {layers} blocks: "
+                f'take 0 (input of the first block) to {layers}, -1 (last) to {-layers - 1}, or "weighted"'
+            )
+        if not 0.0 <= self.label_smoothing < 1.0:
+            raise ValueError(f"label_smoothing must lie in [0, 1), found {self.label_smoothing}")
+        if self.window_s is not None and not 0 < self.stride_s <= self.window_s:
+            raise ValueError(
+                f"stride_s must be above 0 and at most window_s, found stride_s={self.stride_s}, window_s={self.window_s}: "
+                "a longer stride would leave speech unheard"
+            )
+        if self.class_weights is not None and (len(self.class_weights) != self.num_labels or min(self.class_weights) <= 0):
+            raise ValueError(
+                f"class_weights needs {self.num_labels} positive numbers, one per label, found {list(self.class_weights)}"
+            )
+
+    @property
+    def layer_index(self) -> int | None:
+        """`layer` as 0 … number of blocks; None when all layers are summed."""
+        if self.layer == "weighted":
+            return None
+        return self.layer if self.layer >= 0 else self.encoder_config.num_hidden_layers + 1 + self.layer
+
+
+def _one_of(name: str, found, valid: tuple[str, ...]) -> None:
+    if found not in valid:
+        raise ValueError(f"{name} is {found!r}; it must be one of: {', '.join(valid)}")

@@ -1,0 +1,36 @@
+"""How much of a window is speech, by energy alone."""
+
+import numpy as np
+
+FRAME_S = 0.03
+QUIETEST_DB = -55.0  # relative to full scale
+RANGE_DB = 35.0  # below the loud frames of the same recording
+
+
+def speech_share(waveform: np.ndarray, sampling_rate: int, loud_db: float | None = None) -> float:
+    """Share of 30 ms frames that are loud enough to be speech, in [0, 1].
+
+    A frame counts when its level is above -55 dB of full scale and at most 35 dB below the recording's loud frames (their 95th
+    percentile). This tells speech from pauses and dead air, not from music or steady noise.
+
+    Args:
+        waveform: (S,) float32 in [-1, 1].
+        sampling_rate: Hz.
+        loud_db: level of the whole recording's loud frames when `waveform` is one window of it, see `loud_level`.
+    """
+    levels = _levels(waveform, sampling_rate)
+    loud = loud_level(waveform, sampling_rate) if loud_db is None else loud_db
+    return float((levels > max(QUIETEST_DB, loud - RANGE_DB)).mean())
+
+
+def loud_level(waveform: np.ndarray, sampling_rate: int) -> float:
+    """95th percentile of the frames' levels, in dB of full scale."""
+    return float(np.percentile(_levels(waveform, sampling_rate), 95))
+
+
+def _levels(waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
+    length = max(1, round(FRAME_S * sampling_rate))
+    n_frames = max(1, len(waveform) // length)
+    frames = np.resize(waveform, n_frames * length) if len(waveform) < length else waveform[: n_frames * length]
+    power = np.square(frames.reshape(n_frames, length), dtype=np.float64).mean(1)
+    return 10 * np.log10(power + 1e-12)

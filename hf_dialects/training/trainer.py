@@ -1,0 +1,120 @@
+"""Trainer for dialect models: cross-entropy, a contrastive objective, or both by weight."""
+
+import math
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from transformers import EarlyStoppingCallback, Trainer
+
+from hf_dialects.data.collate import Collator
+from hf_dialects.data.samplers import build_sampler
+from hf_dialects.errors import DialectError
+from hf_dialects.metrics.classification import accuracy, macro_f1
+from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor, extract
+from hf_dialects.training.arguments import DialectTrainingArguments
+
+PARTS = ("cross_entropy_loss", "contrastive_loss")
+
+
+class EpochLoader(DataLoader):
+    """A data loader over global batches that tells its batch sampler the epoch."""
+
+    def set_epoch(self, epoch: int) -> None:
+        self.batch_sampler.set_epoch(epoch)
+
+
+class DialectTrainer(Trainer):
+    """transformers' Trainer over `Clips`.
+
+    Batches are drawn from (seed, epoch) as global batches and every process takes its slice, so one and several processes see
+    the same ones, and a resumed run skips by index without decoding. Gradient accumulation averages the losses of its batches:
+    equal to one large batch for cross-entropy, but a contrastive objective compares within each batch only.
+
+    Args:
+        model: `DialectForAudioClassification`.
+        args: `DialectTrainingArguments`.
+        feature_extractor: the encoder's.
+        train_dataset, eval_dataset: `Clips`.
+    """
+
+    def __init__(self, model, args: DialectTrainingArguments, feature_extractor, train_dataset, eval_dataset=None, **kwargs):
+        own = isinstance(feature_extractor, DialectFeatureExtractor)
+        batch = feature_extractor.batch if own else lambda clips: extract(feature_extractor, clips)
+        callbacks = list(kwargs.pop("callbacks", None) or [])
+        if args.patience is not None:
+            callbacks.append(EarlyStoppingCallback(early_stopping_patience=args.patience))
+        super().__init__(
+            model=model,
+            args=args,
+            data_collator=Collator(batch),
+            train_dataset=train_dataset,
+            eval_dataset=eval_dataset,
+            processing_class=feature_extractor,
+            compute_metrics=classification_metrics,
+            preprocess_logits_for_metrics=lambda logits, labels: logits[0] if isinstance(logits, tuple) else logits,
+            callbacks=callbacks,
+            **kwargs,
+        )
+        self._parts: dict[str, torch.Tensor] = {}
+        self._part_counts: dict[str, int] = {}
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Our sampler already yields this process's slice, so accelerate must not share the batches out again."""
+        args = self.args
+        sampler = build_sampler(
+            args.sampler,
+            labels=self.train_dataset.labels,
+            lengths=getattr(self.train_dataset, "lengths", None),
+            batch_size=args.batch_size,
+            seed=args.seed,
+            rank=args.process_index,
+            world_size=args.world_size,
+            **(args.sampler_options or {}),
+        )
+        return EpochLoader(
+            self.train_dataset,
+            batch_sampler=sampler,
+            collate_fn=self.data_collator,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            persistent_workers=args.dataloader_persistent_workers,
+        )
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        """Adds the parts of the loss to the log."""
+        inputs = {name: value for name, value in inputs.items() if name != "row"}
+        outputs = model(**inputs)
+        if model.training:
+            for name in PARTS:
+                if (part := getattr(outputs, name, None)) is not None:
+                    self._parts[name] = self._parts.get(name, 0.0) + part.detach()
+                    self._part_counts[name] = self._part_counts.get(name, 0) + 1
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Mean of every part since the last log line; ends a run whose loss is no longer finite."""
+        if "loss" in logs:
+            for name, total in self._parts.items():
+                mean = (total / self._part_counts[name]).reshape(1)
+                logs[name] = self.accelerator.gather(mean).mean().item()
+            self._parts, self._part_counts = {}, {}
+            if not math.isfinite(logs["loss"]):
+                raise DialectError(
+                    f"the training loss is {logs['loss']} at step {self.state.global_step}: lower training.learning_rate "
+                    f"(now {self.args.learning_rate}), lengthen training.warmup_steps, or train in float32"
+                )
+        super().log(logs, start_time)
+
+
+def classification_metrics(prediction) -> dict[str, float]:
+    """Validation values of a classifier: cross-entropy (unweighted, unsmoothed), accuracy, macro F1."""
+    logits, gold = prediction.predictions.astype(np.float64), prediction.label_ids
+    shifted = logits - logits.max(1, keepdims=True)
+    log_probability = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    predicted = logits.argmax(1)
+    return {
+        "cross_entropy": float(-log_probability[np.arange(len(gold)), gold].mean()),
+        "accuracy": accuracy(gold, predicted),
+        "macro_f1": macro_f1(gold, predicted, n_classes=logits.shape[1]),
+    }
