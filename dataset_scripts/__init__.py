@@ -1,0 +1,43 @@
+"""Corpora in their original layout, one file each: facts on top, then `rows(source)`.
+
+To add a corpus, put a file here (its name is the corpus' name on the command line):
+
+    \"\"\"Title. Then the facts: what, how many files and speakers, sampling rate, layout, who must not cross a split.\"\"\"
+    LICENSE = "CC BY 4.0"
+    CITATION = "Author (year). Title. Address."
+    RECORDINGS = 1200  # the count that a complete copy holds; None where it grows
+
+    def rows(source: Path) -> Iterator[dict]:
+        for path in sorted((source / "wav").glob("*.wav")):  # no network, no writing, the same order every time
+            town, speaker, sentence = path.stem.split("_")
+            yield {"id": path.stem, "audio": {"bytes": None, "path": str(path)}, "dialect": town, "speaker": speaker}
+
+    def main() -> None:
+        run_script(sys.modules[__name__])  # from hf_dialects.data.prepare
+
+Rows carry the columns of the corpus schema and any others; a row's `split` puts it into a split of that name.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+from types import ModuleType
+
+from hf_dialects.errors import CorpusError
+
+
+def names() -> list[str]:
+    """Names of the corpora that can be prepared."""
+    return sorted(module.name for module in iter_modules(__path__))
+
+
+def script(name: str) -> ModuleType:
+    """The module of one corpus.
+
+    Raises:
+        CorpusError: there is none of that name.
+    """
+    if name not in names():
+        raise CorpusError(
+            f"no corpus is called {name!r}; known are {', '.join(names())}. A new one is one file, see dataset_scripts/__init__.py"
+        )
+    return import_module(f"{__name__}.{name}")

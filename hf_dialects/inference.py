@@ -1,7 +1,7 @@
 """Running a model over a corpus: windowed predictions. The encoder is run over recordings here and in `frames` only."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,7 +17,7 @@ from hf_dialects.data.screen import Skipped
 from hf_dialects.errors import AudioError, DialectError
 from hf_dialects.models.encoder_dialect import padding_leaks
 from hf_dialects.models.feature_extraction_dialect import extract
-from hf_dialects.models.pipeline_dialect import spans_of
+from hf_dialects.models.pipeline_dialect import minimum_samples, spans_of
 from hf_dialects.models.speech_dialect import loud_level, speech_share
 
 
@@ -89,8 +89,9 @@ def predict(
 ) -> Predictions:
     """Classify every recording of a corpus by its windows.
 
-    A recording's probabilities are the mean of the softmax over its windows. Where the encoder's front averages over padding
-    (group-normalised fronts), only windows of the same length share a batch, so the batch size never changes a result.
+    A recording's probabilities are the mean of the softmax over its windows. Where the encoder's front averages over
+    padding (group-normalised fronts), only windows of the same length share a batch, so the batch size never changes a
+    result.
 
     Args:
         model: any audio classifier of transformers.
@@ -98,12 +99,14 @@ def predict(
         dataset: rows with `audio` and `id`, optionally `dialect`.
         batch_size: windows of one pass.
         window_s, stride_s: other windows than the model's configuration says.
-        min_speech: windows with a smaller share of speech are left out; a recording without any other is skipped as "no speech".
+        min_speech: windows with a smaller share of speech are left out; a recording without any other is skipped as
+            "no speech".
         workers: threads that decode.
         embeddings: also return the mean of the windows' embeddings (dialect models only).
 
     Raises:
-        DialectError: no recording of the corpus could be used, or the model gives values that are not finite.
+        DialectError: windows that do not fit the model, no recording of the corpus that could be used, or values that
+            are not finite.
     """
     was_training, config = model.training, model.config
     model.eval()
@@ -113,52 +116,43 @@ def predict(
     sums: dict[int, np.ndarray] = {}
     skipped: list[Skipped] = []
     rate = feature_extractor.sampling_rate
-    waiting: dict[int, list[tuple[int, np.ndarray]]] = defaultdict(list)
-    by_length = padding_leaks(getattr(config, "encoder_config", config))
+    window_s = window_s or getattr(config, "window_s", None)
+    check_windows(feature_extractor, config, window_s, stride_s)
 
-    def run(batch: list[tuple[int, np.ndarray]]) -> None:
-        output = model(**extract(feature_extractor, [waveform for _, waveform in batch]).to(model.device))
-        probabilities = output.logits.double().softmax(-1).cpu().numpy()
-        for position, (row, _) in enumerate(batch):
-            totals[row] += probabilities[position]
-            counts[row] += 1
-            if embeddings:
-                sums[row] = sums.get(row, 0.0) + output.embeddings[position].float().cpu().numpy()
+    def windows() -> Iterator[tuple[int, np.ndarray]]:
+        for row, waveform in usable(dataset, ids, feature_extractor, config, workers, skipped, bar):
+            spans = spans_of(len(waveform), feature_extractor, config, window_s, stride_s)
+            loud = loud_level(waveform, rate)
+            shares[row] = speech_share(waveform, rate)
+            if min_speech > 0:
+                spans = [span for span in spans if speech_share(waveform[slice(*span)], rate, loud) >= min_speech]
+                if not spans:
+                    message = f"{ids[row]}: no window has {min_speech:.0%} of speech"
+                    skipped.append(Skipped(ids[row], "no speech", message))
+            for start, end in spans:
+                yield row, waveform[start:end]
 
-    bar = tqdm(total=len(ids), desc=name, unit="clip", disable=not progress)
-    for row, waveform, problem in _decoded(dataset, ids, rate, workers):
-        bar.update()
-        try:
-            spans = [] if problem else spans_of(len(waveform), feature_extractor, config, window_s or getattr(config, "window_s", None), stride_s)
-        except ValueError as error:
-            problem = Skipped(ids[row], "too short", f"{ids[row]}: {error}")
-        if problem:
-            skipped.append(problem)
-            continue
-        loud = loud_level(waveform, rate)
-        shares[row] = speech_share(waveform, rate)
-        if min_speech > 0:
-            spans = [(start, end) for start, end in spans if speech_share(waveform[start:end], rate, loud) >= min_speech]
-            if not spans:
-                skipped.append(Skipped(ids[row], "no speech", f"{ids[row]}: no window has {min_speech:.0%} of speech"))
-                continue
-        for start, end in spans:
-            key = end - start if by_length else 0
-            waiting[key].append((row, waveform[start:end]))
-            if len(waiting[key]) == batch_size:
-                run(waiting.pop(key))
-    for batch in waiting.values():
-        run(batch)
-    bar.close()
+    with tqdm(total=len(ids), desc=name, unit="clip", disable=not progress) as bar:
+        for batch in batches(windows(), batch_size, padding_leaks(getattr(config, "encoder_config", config))):
+            output = model(**extract(feature_extractor, [waveform for _, waveform in batch]).to(model.device))
+            probabilities = output.logits.double().softmax(-1).cpu().numpy()
+            for position, (row, _) in enumerate(batch):
+                totals[row] += probabilities[position]
+                counts[row] += 1
+                if embeddings:
+                    sums[row] = sums.get(row, 0.0) + output.embeddings[position].float().cpu().numpy()
     model.train(was_training)
 
     kept = np.flatnonzero(counts)
     if not len(kept):
-        raise DialectError(f"none of the {len(ids)} recordings could be classified; the first: {skipped[0].message if skipped else 'no rows'}")
+        first = skipped[0].message if skipped else "no rows"
+        raise DialectError(f"none of the {len(ids)} recordings could be classified; the first: {first}")
     probabilities = totals[kept] / counts[kept, None]
     if not np.isfinite(probabilities).all():
         first = ids[kept[np.flatnonzero(~np.isfinite(probabilities).all(1))[0]]]
-        raise DialectError(f"the model gives probabilities that are not finite, first for {first}: its weights or precision are broken")
+        raise DialectError(
+            f"the model gives probabilities that are not finite, first for {first}: its weights or precision are broken"
+        )
     gold = np.asarray(dataset["dialect"])[kept] if "dialect" in dataset.column_names else np.full(len(kept), -1)
     return Predictions(
         ids=[ids[row] for row in kept],
@@ -171,7 +165,46 @@ def predict(
     )
 
 
-def _decoded(dataset, ids: list[str], rate: int, workers: int) -> Iterator[tuple[int, np.ndarray | None, Skipped | None]]:
+def batches(
+    windows: Iterable[tuple[int, np.ndarray]], batch_size: int, same_length: bool
+) -> Iterator[list[tuple[int, np.ndarray]]]:
+    """Group (row, window (S,)) pairs; with `same_length` only windows of equal length share a batch."""
+    waiting: dict[int, list[tuple[int, np.ndarray]]] = defaultdict(list)
+    for row, window in windows:
+        key = len(window) if same_length else 0
+        waiting[key].append((row, window))
+        if len(waiting[key]) == batch_size:
+            yield waiting.pop(key)
+    yield from waiting.values()
+
+
+def check_windows(feature_extractor, config, window_s: float | None, stride_s: float | None) -> None:
+    """Raise `DialectError` where windows of this length do not fit the model."""
+    try:
+        spans_of(minimum_samples(feature_extractor, config), feature_extractor, config, window_s, stride_s)
+    except ValueError as error:
+        raise DialectError(str(error)) from error
+
+
+def usable(
+    dataset, ids: list[str], feature_extractor, config, workers: int, skipped: list[Skipped], bar
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(row, waveform (S,)) of every recording that can be used, in order; the others are added to `skipped`."""
+    rate, minimum = feature_extractor.sampling_rate, minimum_samples(feature_extractor, config)
+    for row, waveform, problem in _decoded(dataset, ids, rate, workers):
+        bar.update()
+        if problem is None and len(waveform) < minimum:
+            lasts = f"{ids[row]} lasts {len(waveform) / rate:.3f} s; the encoder needs at least {minimum / rate:.3f} s"
+            problem = Skipped(ids[row], "too short", lasts)
+        if problem is None:
+            yield row, waveform
+        else:
+            skipped.append(problem)
+
+
+def _decoded(
+    dataset, ids: list[str], rate: int, workers: int
+) -> Iterator[tuple[int, np.ndarray | None, Skipped | None]]:
     """(row, waveform, None) or (row, None, why not), in order, decoded a few ahead by threads."""
 
     def one(row: int):

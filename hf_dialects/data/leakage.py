@@ -77,7 +77,9 @@ def assert_no_leakage(splits: Mapping, by: Iterable[str] = GROUPS) -> None:
     found = []
     for name in [by] if isinstance(by, str) else by:
         where, examples, _ = _splits_of_values(splits, name)
-        crossing = sorted((str(value), list(names), examples[value]) for value, names in where.items() if len(names) > 1)
+        crossing = sorted(
+            (str(value), list(names), examples[value]) for value, names in where.items() if len(names) > 1
+        )
         if crossing:
             shown = "; ".join(f"{value!r} in {' and '.join(names)} ({n} examples)" for value, names, n in crossing[:10])
             more = f"; and {len(crossing) - 10} more" if len(crossing) > 10 else ""

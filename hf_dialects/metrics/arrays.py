@@ -41,8 +41,8 @@ def as_probabilities(values) -> np.ndarray:
     bad = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
     if len(bad):
         raise DialectError(
-            f"probabilities hold NaN or infinite values in {len(bad)} of {len(probabilities)} rows, first in row {bad[0]}; "
-            "leave such rows out and count them"
+            f"probabilities hold NaN or infinite values in {len(bad)} of {len(probabilities)} rows, first in row "
+            f"{bad[0]}; leave such rows out and count them"
         )
     low, high = probabilities.min(), probabilities.max()
     sums = probabilities.sum(axis=1)

@@ -18,8 +18,8 @@ def expected_calibration_error(probabilities, labels, bins: int = 10) -> Totals:
     """Mean distance between confidence and accuracy over equal-width bins of the top probability, by weight.
 
     Source: Guo et al. 2017 (arXiv:1706.04599), eq. 3; bin m holds confidences in ((m - 1) / bins, m / bins].
-    On a finite sample the value lies above that of the population, and most where the model is well calibrated, which no
-    bootstrap interval undoes: read it beside `ece_bias_floor`.
+    On a finite sample the value lies above that of the population, most where the model is well calibrated, and no
+    bootstrap interval undoes that: read it beside `ece_bias_floor`.
     """
     probabilities, labels = _rows(probabilities, labels)
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
@@ -42,7 +42,7 @@ def negative_log_likelihood(probabilities, labels) -> Totals:
 def brier_score(probabilities, labels) -> Totals:
     """Mean squared distance of the probabilities from the one-hot label, summed over classes, by weight: 0 to 2.
 
-    Source: Brier 1950, "Verification of forecasts expressed in terms of probability", eq. 2.
+    Source: Brier 1950, "Verification of forecasts expressed in terms of probability".
     """
     probabilities, labels = _rows(probabilities, labels)
     one_hot = labels[:, None] == np.arange(probabilities.shape[1])

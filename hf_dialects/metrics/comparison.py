@@ -37,6 +37,12 @@ class PairedResult:
     def __iter__(self) -> Iterator:
         return iter((self.difference, self.interval, self.p))
 
+    def to_dict(self) -> dict:
+        """The interval's entries, with p, smallest_detectable and seeds; what is not finite becomes None."""
+        detectable = self.smallest_detectable if np.isfinite(self.smallest_detectable) else None
+        more = {"p": self.p, "smallest_detectable": detectable, "seeds": self.n_seeds, "warning": self.warning}
+        return {**self.interval.to_dict(), **more}
+
 
 def paired_test(
     metric: Callable,

@@ -63,8 +63,8 @@ def bootstrap_interval(
     the value by more than a quarter of their standard deviation (calibration error) are shifted onto it.
 
     Args:
-        metric: `metric(*arrays, weights=(N,) float) -> float`; fixed arguments go in by `functools.partial`. Those of this
-            package are computed from totals of groups, fast.
+        metric: `metric(*arrays, weights=(N,) float) -> float`; fixed arguments go in by `functools.partial`. Those of
+            this package are computed from totals of groups, fast.
         arrays: what the metric takes, each with N rows.
         groups: (N,) what is resampled whole: speakers, else recordings, else sites.
         strata: (N,) class of each row. Groups nested in classes are drawn within their class; groups that share classes
@@ -116,7 +116,7 @@ def _ends(draws: np.ndarray, value: float, tail: float) -> np.ndarray:
     if len(draws) == 0:
         return np.array([np.nan, np.nan])
     bias = draws.mean() - value
-    shift = bias if abs(bias) > 0.25 * draws.std() else 0.0  # Efron and Tibshirani 1993, section 10.3
+    shift = bias if abs(bias) > 0.25 * draws.std() else 0.0  # the rule of Efron and Tibshirani 1993, chapter 10
     # A shift must not carry a share below 0 or above 1.
     bounds = min(0.0, draws.min()), max(1.0, draws.max())
     return np.clip(np.quantile(draws, [tail, 1 - tail]) - shift, *bounds)

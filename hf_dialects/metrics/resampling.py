@@ -2,9 +2,8 @@
 
 Draws are rescaled (Rao and Wu 1988, JASA 83): of the k groups of a stratum k - 1 are drawn with replacement and each
 draw counts k / (k - 1). Drawing k of k understates the variance by (k - 1) / k, a third with three speakers per class.
-Crossed factors are drawn independently and a row weighs the product of its multiplicities (Owen 2007, the "pigeonhole
-bootstrap", arXiv:0712.1111), which never understates the variance by much and overstates it up to threefold where
-nothing but the combination of both factors matters.
+Crossed factors are drawn independently and a row weighs the product of its multiplicities (Owen 2007, "The pigeonhole
+bootstrap"): safe, but where nothing matters except the combination of both the variance comes out up to threefold.
 
 Dimensions: N rows, n draws, cells = groups, or combinations of group and crossed value.
 """
@@ -60,7 +59,7 @@ class Factor:
         return self.n_groups < FEW_GROUPS or per_class < FEW_GROUPS_PER_CLASS
 
     def multiplicities(self, n: int, random: np.random.Generator) -> np.ndarray:
-        """(n_groups, n) float64; each column sums to n_groups within every stratum's share."""
+        """How much each group counts in n draws, (n_groups, n) float64; every stratum keeps its total."""
         weights = np.empty((self.n_groups, n))
         for stratum in np.unique(self.strata):
             members = np.flatnonzero(self.strata == stratum)
@@ -109,7 +108,7 @@ class Resampling:
             yield weights
 
     def few_groups_warning(self, unit: str) -> str | None:
-        """ "indicative (4 speakers)", or None where there are enough; `unit` is the plural of what a group is."""
+        """Such as "indicative (4 speakers)"; None where groups are many. `unit` is the plural of what a group is."""
         if not self.groups.is_few and (self.crossed is None or not self.crossed.is_few):
             return None
         n, per_class = self.groups.n_groups, self.groups.groups_per_class
@@ -122,7 +121,7 @@ class Resampling:
 
 
 def multiplicities(k: int, n: int, random: np.random.Generator) -> np.ndarray:
-    """How much each of k groups counts in n rescaled draws: (k, n) float64, columns summing to k; ones for k = 1."""
+    """How much each of k groups of a stratum counts in n draws: (k, n) float64, columns sum to k; ones for k = 1."""
     size = max(k - 1, 1)
     drawn = random.integers(k, size=(size, n)) * n + np.arange(n)
     return np.bincount(drawn.ravel(), minlength=k * n).reshape(k, n) * (k / size)

@@ -3,6 +3,8 @@
 B utterances, S samples or F feature frames of the input, T encoder frames, D channels.
 """
 
+from math import prod
+
 import torch
 from torch import nn
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
@@ -111,12 +113,33 @@ def frame_mask(encoder: PreTrainedModel, attention_mask: torch.Tensor | None, fr
     batch, n_frames = frames.shape[:2]
     if attention_mask is None:
         return torch.ones(batch, n_frames, dtype=torch.bool, device=frames.device)
-    lengths = attention_mask.sum(-1)
-    if encoder.config.model_type == "whisper":
-        lengths = (lengths + 1) // 2  # the second convolution has stride 2
-    elif hasattr(encoder, "_get_feat_extract_output_lengths"):
-        lengths = torch.where(lengths > 0, encoder._get_feat_extract_output_lengths(lengths), 0)
+    padded = torch.tensor(attention_mask.shape[-1])
+    adapted = n_frames == int(frame_lengths(encoder, padded))  # hidden states below the last come before the adapter
+    lengths = frame_lengths(encoder, attention_mask.sum(-1), adapted)
     return torch.arange(n_frames, device=frames.device) < lengths.to(frames.device)[:, None]
+
+
+def frame_lengths(encoder: PreTrainedModel, lengths: torch.Tensor, adapted: bool = True) -> torch.Tensor:
+    """Frames that inputs of these lengths yield.
+
+    Args:
+        encoder: the encoder.
+        lengths: (B,) or (), samples or feature frames.
+        adapted: count after the adapter that some encoders put on their last hidden state.
+    """
+    if encoder.config.model_type == "whisper":
+        return (lengths + 1) // 2  # the second convolution has stride 2
+    if not hasattr(encoder, "_get_feat_extract_output_lengths"):
+        return lengths
+    options = {} if adapted or not getattr(encoder.config, "add_adapter", False) else {"add_adapter": False}
+    return torch.where(lengths > 0, encoder._get_feat_extract_output_lengths(lengths, **options), 0)
+
+
+def frame_stride(config: PreTrainedConfig) -> int:
+    """Samples, or feature frames, from one frame to the next (before an adapter)."""
+    if input_name(config) == "input_values":
+        return prod(config.conv_stride)
+    return 2 if config.model_type == "whisper" else 1
 
 
 def blocks(encoder: PreTrainedModel) -> nn.ModuleList:

@@ -3,12 +3,14 @@
 B utterances, S samples, F feature frames, M mel bins.
 """
 
+from copy import copy
+
 import numpy as np
 import torch
 from transformers import BatchFeature, SequenceFeatureExtractor
 from transformers.audio_utils import mel_filter_bank
 
-MINIMUM_S = 0.025  # one analysis window of the usual speech front-ends
+MINIMUM_S = 0.035  # two analysis windows of 25 ms, 10 ms apart: front-ends that stack two make no frame of less
 
 
 class DialectFeatureExtractor(SequenceFeatureExtractor):
@@ -43,9 +45,8 @@ class DialectFeatureExtractor(SequenceFeatureExtractor):
         padding_value: float = 0.0,
         **kwargs,
     ):
-        super().__init__(
-            feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, return_attention_mask=True, **kwargs
-        )
+        kwargs["return_attention_mask"] = True  # saved files hold it too
+        super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, **kwargs)
         self.hop_s, self.window_s, self.n_fft = hop_s, window_s, n_fft
         self.bins_first, self.frames, self.normalize = bins_first, frames, normalize
         if n_fft < self.window_length:
@@ -144,20 +145,52 @@ def extract(feature_extractor, waveforms: list[np.ndarray]) -> BatchFeature:
 
     Returns:
         `input_values` or `input_features`, and `attention_mask` (B, ·): 1 = input, 0 = padding. torch tensors.
+
+    Raises:
+        ValueError: a waveform is longer than the encoder takes in one pass.
     """
     rate = feature_extractor.sampling_rate
     shortest = round(MINIMUM_S * rate)
     waveforms = [np.pad(one, (0, max(0, shortest - len(one)))) for one in waveforms]
     options = {}
-    if not isinstance(feature_extractor, DialectFeatureExtractor):
-        # Whisper's extractor pads the samples before the spectrum and its encoder takes 30 s only
-        padding = "max_length" if hasattr(feature_extractor, "nb_max_samples") else True
-        options = {"padding": padding, "return_attention_mask": True}
+    if _is_whisper(feature_extractor):
+        longest, limit = max(map(len, waveforms)), feature_extractor.n_samples
+        if longest > limit:  # the extractor would cut it without a word
+            raise ValueError(
+                f"an utterance lasts {longest / rate:.2f} s, the encoder takes {limit / rate:.2f} s: "
+                "cut the recording into windows (set window_s)"
+            )
+        options = {"padding": "max_length", "return_attention_mask": True}  # pads the samples before the spectrum
+    elif not isinstance(feature_extractor, DialectFeatureExtractor):
+        options = {"padding": True, "return_attention_mask": True}
     return feature_extractor(waveforms, sampling_rate=rate, return_tensors="pt", **options)
+
+
+def extract_whole(feature_extractor, waveform: np.ndarray) -> torch.Tensor:
+    """Input (1, S), (1, F, M) or (1, M, F) of a recording of any length, also for encoders that take a fixed one.
+
+    Args:
+        feature_extractor: any feature extractor of transformers.
+        waveform: (S,) float32 at the extractor's rate.
+    """
+    if isinstance(feature_extractor, DialectFeatureExtractor):
+        feature_extractor = copy(feature_extractor)
+        feature_extractor.frames = None
+    options = {"padding": True, "return_attention_mask": True}
+    if _is_whisper(feature_extractor):  # a started hop counts as a frame, as in `extract`
+        options |= {"truncation": False, "pad_to_multiple_of": feature_extractor.hop_length}
+    inputs = feature_extractor([waveform], sampling_rate=feature_extractor.sampling_rate, return_tensors="pt", **options)
+    values = inputs[feature_extractor.model_input_names[0]]
+    time = 2 if values.ndim == 3 and (_is_whisper(feature_extractor) or getattr(feature_extractor, "bins_first", False)) else 1
+    return values.narrow(time, 0, int(inputs["attention_mask"].sum()))
 
 
 def longest_input_s(feature_extractor) -> float | None:
     """Seconds that extractor and encoder take in one pass; None where any length goes."""
-    if hasattr(feature_extractor, "nb_max_samples"):
-        return feature_extractor.nb_max_samples / feature_extractor.sampling_rate
+    if _is_whisper(feature_extractor):
+        return feature_extractor.n_samples / feature_extractor.sampling_rate
     return getattr(feature_extractor, "longest_s", None)
+
+
+def _is_whisper(feature_extractor) -> bool:
+    return hasattr(feature_extractor, "nb_max_frames")

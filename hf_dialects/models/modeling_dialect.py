@@ -107,9 +107,9 @@ class DialectPreTrainedModel(PreTrainedModel):
             elif "layerdrop" not in name:
                 raise ValueError(f"encoder_overrides names {name!r}, which the {encoder.config.model_type} configuration lacks")
         model = cls(cls.config_class(encoder_config=encoder.config, **config))
-        own = model.base_model.encoder
-        missing = set(own.state_dict()) - set(encoder.state_dict())
-        own.load_state_dict({**{name: own.state_dict()[name] for name in missing}, **encoder.state_dict()})
+        own = model.base_model.encoder.state_dict()  # overrides may add or remove the vector of masked frames
+        own |= {name: tensor for name, tensor in encoder.state_dict().items() if name in own}
+        model.base_model.encoder.load_state_dict(own)
         return model.to(encoder.dtype).eval()
 
     def freeze_feature_encoder(self) -> None:

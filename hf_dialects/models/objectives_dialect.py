@@ -102,8 +102,8 @@ class MultiSimilarity(Objective):
     P'_i and N'_i are the pairs worth learning from: positives with S_ip − ε < max_n S_in over N_i, negatives with
     S_in + ε > min_p S_ip over P_i.
 
-    Source: Wang et al. 2019 (arXiv:1904.06627); MultiSimilarityLoss and MultiSimilarityMiner of pytorch-metric-learning.
-    `base` is λ; `epsilon` None switches the selection off (P' = P, N' = N).
+    Source: Wang et al. 2019 (arXiv:1904.06627); MultiSimilarityLoss and MultiSimilarityMiner of
+    pytorch-metric-learning. `base` is λ; `epsilon` None switches the selection off (P' = P, N' = N).
 
     Edge: an anchor without a positive is left out of the mean; one with positives but no selected pair counts as 0.
     """

@@ -79,16 +79,20 @@ def spans_of(n_samples: int, feature_extractor, config, window_s: float | None, 
     longest = longest_input_s(feature_extractor)
     if longest is not None and (window_s or longest) > longest + 1e-9:
         raise ValueError(f"window_s is {window_s} s, but the encoder takes {longest:.2f} s at most: set a shorter window")
-    encoder_config = getattr(config, "encoder_config", config)
-    minimum = max(minimum_input(encoder_config), round(MINIMUM_S * rate))
     return window_spans(
         n_samples,
         rate,
-        window_s or longest,
-        stride_s or getattr(config, "stride_s", None) or window_s,
+        window_s,
+        stride_s,
         tail=getattr(config, "tail", "keep"),
-        minimum_samples=minimum,
+        minimum_samples=minimum_samples(feature_extractor, config),
     )
+
+
+def minimum_samples(feature_extractor, config) -> int:
+    """Shortest recording, in samples, that the extractor and the encoder of this model take."""
+    encoder_config = getattr(config, "encoder_config", config)
+    return max(minimum_input(encoder_config), round(MINIMUM_S * feature_extractor.sampling_rate))
 
 
 def load_audio(audio, sampling_rate: int) -> np.ndarray:

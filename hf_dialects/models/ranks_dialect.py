@@ -40,8 +40,8 @@ def gather_with_gradient(embeddings: torch.Tensor, labels: torch.Tensor) -> tupl
 def global_mean(values: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
     """The part of this process in Σ w v / Σ w over the batches of all processes. Every process must call it.
 
-    It is Σ_own w v · processes / Σ_all w: the mean over processes is the global mean, whatever share of the batch and of
-    the weights each of them holds.
+    It is Σ_own w v · processes / Σ_all w: the mean over processes is the global mean, whatever share of the batch
+    and of the weights each of them holds.
 
     Args:
         values: (B,).
@@ -60,7 +60,7 @@ def global_mean(values: torch.Tensor, weights: torch.Tensor | None = None) -> to
 
 
 def _gather(rows: torch.Tensor, sizes: list[int]) -> torch.Tensor:
-    """(sizes[rank], …) of every process → (Σ sizes, …). Collectives need equal shapes: rows are padded and cut again."""
+    """(sizes[rank], …) of every process → (Σ sizes, …). Collectives need equal shapes: rows are padded and cut."""
     padded = rows.new_zeros(max(sizes), *rows.shape[1:])
     padded[: len(rows)] = rows
     parts = [torch.empty_like(padded) for _ in sizes]

@@ -18,9 +18,9 @@ from hf_dialects.data.screen import Skipped, screen, write_skipped
 from hf_dialects.data.spectral_augment import SpectralAugment
 from hf_dialects.errors import CorpusError, RecipeError
 from hf_dialects.evaluation.baselines import majority, mel_statistics
+from hf_dialects.evaluation.environment import environment
 from hf_dialects.evaluation.results import build_results, read_results, write_results
 from hf_dialects.inference import Predictions, predict
-from hf_dialects.models.encoder_dialect import minimum_input
 from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor
 from hf_dialects.saving import load_for_inference, save_for_hub
 from hf_dialects.training.arguments import DialectTrainingArguments
@@ -68,10 +68,19 @@ def train_recipe(recipe: Recipe, run_dir: Path, progress: bool = True) -> dict:
         CorpusError: the corpus cannot be split or used.
     """
     open_run(recipe, run_dir)
-    if (run_dir / "results.json").is_file():
-        return read_results(run_dir / "results.json")
-    splits, by = three_splits(load_data(recipe.data), recipe.data, recipe.seed)
-    return train_on(screen_splits(splits, by, progress), recipe, run_dir, progress)
+    if (results := read_finished(run_dir)) is not None:
+        return results
+    return train_on(splits_of_recipe(recipe, progress), recipe, run_dir, progress)
+
+
+def splits_of_recipe(recipe: Recipe, progress: bool = True) -> Screened:
+    """The corpus of a recipe, split and screened."""
+    return screen_splits(*three_splits(load_data(recipe.data), recipe.data, recipe.seed), progress)
+
+
+def read_finished(run_dir: Path) -> dict | None:
+    """results.json of a finished run."""
+    return read_results(run_dir) if (run_dir / "results.json").is_file() else None
 
 
 def open_run(recipe: Recipe, run_dir: Path) -> None:
@@ -117,16 +126,145 @@ def screen_splits(splits: DatasetDict, by: tuple[str, ...], progress: bool = Tru
 
 
 def train_on(data: Screened, recipe: Recipe, run_dir: Path, progress: bool = True) -> dict:
-    """Train and evaluate on given splits; returns the content of results.json."""
+    """Train and evaluate on given splits.
+
+    Returns:
+        the content of results.json; empty on other processes than the first.
+    """
     started = time.time()
-    minimum_s = _minimum_s(run_dir, recipe, data)
-    del minimum_s
-    if not (run_dir / "model" / "config.json").is_file():
-        trainer = fit(data, recipe, run_dir, progress)
-        if not trainer.is_world_process_zero():
-            return {}
-    predictions = predictions_of_run(data, recipe, run_dir, progress)
-    results = results_of_run(data, recipe, predictions, time.time() - started, progress)
-    write_skipped(_all_skipped(data, predictions), run_dir / "skipped.csv")
+    if not (run_dir / "model" / "config.json").is_file() and not fit(data, recipe, run_dir, progress):
+        return {}
+    model, extractor = load_for_inference(run_dir / "model")
+    options = {key: recipe.evaluation[key] for key in ("batch_size", "min_speech", "workers") if key in recipe.evaluation}
+    predictions = {
+        name: predict(model, extractor, data.splits[name], progress=progress, name=f"predicting {name}", **options) for name in SCORED
+    }
+    return finish(data, recipe, run_dir, predictions, started, progress, selected={"checkpoint": selected_checkpoint(run_dir)})
+
+
+def fit(data: Screened, recipe: Recipe, run_dir: Path, progress: bool = True) -> bool:
+    """Train, resuming from the last checkpoint in the folder; writes model/ and history.json.
+
+    Returns:
+        whether this is the process that goes on with the evaluation.
+    """
+    arguments = training_arguments(recipe, run_dir, progress)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    set_seed(recipe.seed)
+    weights = class_weights(data) if arguments.balance_classes else None
+    model, extractor = build_model(recipe.model, data.labels, data.clusters, weights)
+    if arguments.freeze_feature_encoder or arguments.freeze_layers is not None:
+        model.freeze_feature_encoder() if arguments.freeze_layers is None else model.freeze_encoder(arguments.freeze_layers)
+    trainer = DialectTrainer(
+        model=model,
+        args=arguments,
+        feature_extractor=extractor,
+        train_dataset=clips(data.splits["train"], extractor, model.config, arguments, training=True),
+        eval_dataset=clips(data.splits["validation"], extractor, model.config, arguments, training=False),
+    )
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(arguments.output_dir) if Path(arguments.output_dir).is_dir() else None)
+    if not trainer.is_world_process_zero():
+        return False
+    history = {"best": trainer.state.best_model_checkpoint and Path(trainer.state.best_model_checkpoint).name}
+    history |= {"best_value": trainer.state.best_metric, "log": trainer.state.log_history}
+    (run_dir / "history.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
+    save_for_hub(trainer.accelerator.unwrap_model(trainer.model), extractor, run_dir / "model")
+    return True
+
+
+def training_arguments(recipe: Recipe, run_dir: Path, progress: bool) -> DialectTrainingArguments:
+    """The recipe's `training` section.
+
+    Raises:
+        RecipeError: a value that does not fit its key.
+    """
+    given = {"output_dir": str(run_dir / "checkpoints"), "seed": recipe.seed, "disable_tqdm": not progress} | recipe.training
+    try:
+        return DialectTrainingArguments(**given)
+    except RecipeError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"the training section does not fit: {error}") from error
+
+
+def clips(split, extractor, config, arguments: DialectTrainingArguments, training: bool) -> Clips:
+    """A split as the encoder wants it: waveforms, or log-mel features for an encoder from scratch."""
+    own = isinstance(extractor, DialectFeatureExtractor)
+    options = {}
+    if own:
+        options = {"analyse": extractor.log_mel, "hop": extractor.hop_length, "window": extractor.window_length}
+        options |= {"longest_frames": extractor.frames}
+    if arguments.waveform_augment:
+        options["waveform_augment"] = WaveformAugment(**arguments.waveform_augment)
+    if arguments.spectral_augment:
+        if not own:
+            raise RecipeError(
+                "training.spectral_augment works on log-mel features, which this encoder does not take; "
+                "use training.waveform_augment, or the encoder's own masks through model.encoder_overrides.mask_time_prob"
+            )
+        options["spectral_augment"] = SpectralAugment(**arguments.spectral_augment)
+    crop_s = arguments.crop_s or config.window_s
+    return Clips(split, extractor.sampling_rate, crop_s=crop_s, training=training, seed=arguments.seed, **options)
+
+
+def class_weights(data: Screened) -> list[float]:
+    """Inverse frequency in training, mean 1; a class without training examples weighs as much as the rarest."""
+    counts = np.bincount(data.splits["train"]["dialect"], minlength=len(data.labels))
+    weights = 1 / np.maximum(counts, counts[counts > 0].min())
+    return (weights / weights.mean()).tolist()
+
+
+def selected_checkpoint(run_dir: Path) -> str | None:
+    """Name of the checkpoint that validation chose."""
+    return json.loads((run_dir / "history.json").read_text(encoding="utf-8"))["best"]
+
+
+def finish(data: Screened, recipe: Recipe, run_dir: Path, predictions: dict[str, Predictions], started: float, progress: bool, selected: dict):
+    """Write predictions, skipped.csv and results.json of a run; returns the content of the last."""
+    for name, found in predictions.items():
+        found.write(run_dir / "predictions" / f"{name}.parquet")
+    skipped = [*data.skipped, *(one for found in predictions.values() for one in found.skipped)]
+    write_skipped(skipped, run_dir / "skipped.csv")
+    baselines = baselines_of(data, predictions, progress) if recipe.evaluation.get("baselines", True) else {}
+    results = build_results(
+        predictions,
+        data.splits,
+        data.labels,
+        data.clusters,
+        baselines,
+        seed=recipe.seed,
+        selected_on={"split": "validation", "by": "cross_entropy"} | selected,
+        skipped=skipped,
+        environment=environment("cuda" if torch.cuda.is_available() else "cpu", time.time() - started),
+        **({"draws": recipe.evaluation["draws"]} if "draws" in recipe.evaluation else {}),
+    )
     write_results(results, run_dir / "results.json")
     return results
+
+
+def baselines_of(data: Screened, predictions: dict[str, Predictions], progress: bool) -> dict[str, dict[str, np.ndarray]]:
+    """Majority class and mel-statistics logistic regression on the splits that were predicted."""
+    train, scored = data.splits["train"], {name: data.splits[name] for name in predictions}
+    common = {name: majority(train["dialect"], len(data.labels), len(split)) for name, split in scored.items()}
+    return {"majority": common, "mel statistics": mel_statistics(train, scored, progress=progress)}
+
+
+def cluster_of_each(splits: DatasetDict) -> dict[str, str] | None:
+    """Dialect → cluster over all splits.
+
+    Raises:
+        CorpusError: a dialect that belongs to two clusters.
+    """
+    found: dict[str, str] = {}
+    for split in splits.values():
+        if "cluster" not in split.column_names:
+            return None
+        dialects, clusters = split.features["dialect"], split.features["cluster"]
+        for dialect, cluster in set(zip(split["dialect"], split["cluster"], strict=True)):
+            if cluster is None or cluster < 0:
+                continue
+            name, group = dialects.int2str(dialect), clusters.int2str(cluster)
+            if found.setdefault(name, group) != group:
+                raise CorpusError(f"dialect {name!r} is in two clusters, {found[name]!r} and {group!r}; every dialect has one")
+    return found if found and len(found) == len(splits["train"].features["dialect"].names) else None

@@ -57,14 +57,11 @@ def three_splits(corpus: Dataset | DatasetDict, section: dict, seed: int) -> tup
         raise CorpusError(f"the corpus has the splits {', '.join(corpus)}, none is called train")
     elif set(NAMES) <= set(corpus):
         splits = DatasetDict({name: corpus[name] for name in NAMES})
-    elif "test" in corpus:  # carve the validation split out of training
+    elif held_out := next((name for name in ("test", "validation") if name in corpus), None):
+        # the corpus' held-out split is for testing; the split that selects is cut off training
         share = sizes[1] / (sizes[0] + sizes[1])
-        parts = group_split(corpus["train"], by=by, stratify=stratify, sizes=(1 - share, share), seed=seed)
-        splits = DatasetDict(train=parts["train"], validation=parts["validation"], test=corpus["test"])
-    elif "validation" in corpus:  # the corpus' held-out split is for testing, a new one selects
-        share = sizes[1] / (sizes[0] + sizes[1])
-        parts = group_split(corpus["train"], by=by, stratify=stratify, sizes=(1 - share, share), seed=seed)
-        splits = DatasetDict(train=parts["train"], validation=parts["validation"], test=corpus["validation"])
+        parts = group_split(corpus["train"], by=by, stratify=stratify, sizes=(1 - share, share, 0), seed=seed)
+        splits = DatasetDict(train=parts["train"], validation=parts["validation"], test=corpus[held_out])
     else:
         splits = group_split(corpus["train"], by=by, stratify=stratify, sizes=sizes, seed=seed)
     assert_no_leakage(splits, by)

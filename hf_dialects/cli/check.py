@@ -1,0 +1,31 @@
+"""hf-dialects check"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hf_dialects.cli import shell
+
+
+def check(
+    data: Annotated[str, typer.Argument(help="Folder, manifest, Hub id or 'demo'.")],
+    label: Annotated[str, typer.Option(help="Column that names the variety.")] = "dialect",
+    json: Annotated[Path | None, typer.Option(help="Also write the findings to this file.")] = None,
+) -> None:
+    """Say what is in a corpus, what is wrong with it, and whether there is enough of every variety.
+
+    Leaves with exit code 1 where something must be repaired before training.
+
+    Example:
+
+      hf-dialects check my_recordings --json findings.json
+    """
+    from hf_dialects.data.load import load_corpus
+    from hf_dialects.data.schema import check_corpus
+
+    found = check_corpus(load_corpus(data, label=label))
+    typer.echo(found.text())
+    shell.write_json(found.to_dict(), json)
+    if any(problem.severity == "error" for problem in found.problems):
+        raise typer.Exit(1)

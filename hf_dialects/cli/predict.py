@@ -1,0 +1,59 @@
+"""hf-dialects predict"""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hf_dialects.cli import shell
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help="Run folder, model folder or Hub id.")],
+    files: Annotated[list[Path], typer.Argument(help="Recordings, or folders of recordings.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line instead of text.")] = False,
+    windows: Annotated[bool, typer.Option("--windows", help="Also the probabilities of every window.")] = False,
+    top_k: Annotated[int, typer.Option(min=1, help="How many dialects of each recording, best first.")] = 3,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Name the dialect of recordings. A file that cannot be used is told about; the others are still classified.
+
+    Example:
+
+      hf-dialects predict runs/demo/model interview.wav field_trip/ --windows
+    """
+    shell.start()
+    from tqdm.auto import tqdm
+
+    from hf_dialects.data.files import recordings_in
+    from hf_dialects.models.pipeline_dialect import DialectPipeline
+    from hf_dialects.saving import load_for_inference
+
+    paths = [path for given in files for path in (recordings_in(given) if given.is_dir() else [given])]
+    network, feature_extractor = load_for_inference(model)
+    classify = DialectPipeline(model=network, feature_extractor=feature_extractor)
+    failed = 0
+    for path in tqdm(paths, desc="predicting", unit="file", disable=quiet or len(paths) == 1):
+        try:
+            answer = classify(path, top_k=top_k, windows=windows)
+        except (ValueError, OSError) as error:
+            typer.echo(f"error: {error}" if str(path) in str(error) else f"error: {path}: {error}", err=True)
+            failed += 1
+            continue
+        answer = {"file": str(path), **(answer if windows else {"labels": answer})}
+        typer.echo(json.dumps(answer, ensure_ascii=False) if as_json else describe(answer))
+    if failed:
+        raise typer.Exit(1)
+
+
+def describe(answer: dict) -> str:
+    """A line for the recording, and one for each window."""
+    lines = [f"{answer['file']}\t" + "  ".join(f"{one['label']} {one['score']:.3f}" for one in answer["labels"])]
+    for window in answer.get("windows", ()):
+        best = sorted(window["scores"].items(), key=lambda one: -one[1])[: len(answer["labels"])]
+        lines.append(
+            f"  {window['start_s']:.2f}-{window['end_s']:.2f} s\t"
+            + "  ".join(f"{name} {score:.3f}" for name, score in best)
+        )
+    return "\n".join(lines)

@@ -1,0 +1,70 @@
+"""hf-dialects train; also `accelerate launch -m hf_dialects.cli.train RECIPE.yaml`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hf_dialects.cli import shell
+
+
+def train(
+    recipe: Annotated[str | None, typer.Argument(help="Recipe file, or the name of one that is shipped.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(help="Dotted overrides, such as training.learning_rate=1e-4.")] = None,
+    data: Annotated[list[str] | None, typer.Option(help="Folder, manifest, Hub id or 'demo'; several to join them.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="Pretrained encoder (Hub id or folder); without it a small one from scratch.")] = None,
+    label: Annotated[str | None, typer.Option(help="Column that names the variety.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Keep only these varieties, separated by commas.")] = None,
+    by: Annotated[str | None, typer.Option(help="Columns that must not cross a split, separated by commas.")] = None,
+    objective: Annotated[str | None, typer.Option(help="Contrastive objective: supcon, triplet or multi_similarity.")] = None,
+    frozen: Annotated[bool, typer.Option("--frozen", help="Keep the encoder as it is and train a head on cached features.")] = False,
+    layers: Annotated[str | None, typer.Option(help="With --frozen: layers to try, such as 6,9,12, or 'all'.")] = None,
+    folds: Annotated[int | None, typer.Option(help="K folds by group; predictions are pooled over the folds.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; the same folder again goes on where it stopped.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+) -> None:
+    """Train a dialect classifier and evaluate it.
+
+    Examples:
+
+      hf-dialects train demo --out runs/demo
+
+      hf-dialects train --data my_recordings --folds 5
+
+      hf-dialects train --data my_recordings --encoder facebook/wav2vec2-xls-r-300m --frozen --layers 6,9,12
+
+      accelerate launch -m hf_dialects.cli.train finetune data.source=my_recordings training.batch_size=64
+    """
+    shell.start()
+    from hf_dialects.evaluation.results import describe
+    from hf_dialects.training.folds import train_folds
+    from hf_dialects.training.frozen import train_frozen
+    from hf_dialects.training.recipe import load_recipe
+    from hf_dialects.training.run import train_recipe
+
+    arguments = list(overrides or [])
+    if recipe is not None and "=" in recipe:  # `train --data DIR key=value`: no recipe was named
+        arguments, recipe = [recipe, *arguments], None
+    if data:
+        arguments.append(f"data.source={data[0] if len(data) == 1 else '[' + ','.join(data) + ']'}")
+    given = {"model.encoder": encoder, "data.label": label, "model.objective": objective, "seed": seed}
+    arguments += [f"{key}={value}" for key, value in given.items() if value is not None]
+    listed = {"data.labels": labels, "data.split_by": by}
+    arguments += [f"{key}=[{value}]" for key, value in listed.items() if value is not None]
+    name = recipe or ("finetune" if encoder else "small")
+    chosen = load_recipe(name, arguments)
+    out = out or Path("runs") / f"{Path(name).stem}-seed{chosen.seed}"
+    if frozen:
+        results = train_frozen(chosen, out, layers=layers, folds=folds, progress=not quiet)
+    elif folds:
+        results = train_folds(chosen, out, folds, progress=not quiet)
+    else:
+        results = train_recipe(chosen, out, progress=not quiet)
+    if results:
+        typer.echo(describe(results))
+        typer.echo(f"run folder: {out}")
+
+
+if __name__ == "__main__":
+    shell.run(lambda: typer.run(train))

@@ -1,0 +1,120 @@
+"""A corpus in its original layout → a dataset folder in the corpus schema: Parquet with the audio inside, and a card."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+from hf_dialects.data.shards import Plan, plan_shards, write_shards
+from hf_dialects.errors import CorpusError
+
+CARD = """---
+license: {licence_tag}
+task_categories:
+- audio-classification
+configs:
+- config_name: default
+  data_files:
+{data_files}
+---
+
+# {title}
+
+{facts}
+
+| dialect | recordings | hours | speakers |
+|---|---|---|---|
+{table}
+
+Licence: {licence}
+
+Citation: {citation}
+
+Columns: {columns}.
+"""
+
+
+def prepare_corpus(
+    script: ModuleType,
+    source: Path | None,
+    out: Path,
+    expect_complete: bool = False,
+    progress: bool = True,
+    report: Callable[[str], None] = print,
+) -> Plan:
+    """Write a corpus that one of the dataset scripts reads. The same call again goes on where it stopped.
+
+    Args:
+        script: module with a docstring, `LICENSE`, `CITATION`, `RECORDINGS` and `rows(source)`; `NEEDS_SOURCE = False` where
+            its rows come from elsewhere.
+        source: folder with the corpus in its original layout.
+        out: folder to write: `data/*.parquet`, `README.md`, `prepare.json`.
+        expect_complete: raise unless the corpus holds `RECORDINGS` recordings; else a difference is only reported.
+        report: called with sentences for people.
+
+    Raises:
+        CorpusError: the source is not as the corpus describes itself, or `out` holds something else.
+    """
+    if source is None and getattr(script, "NEEDS_SOURCE", True):
+        raise CorpusError("--source is missing; give the folder that holds the corpus in its original layout")
+    if source is not None and not source.is_dir():
+        raise CorpusError(f"{source} is not a folder; give the folder that holds the corpus in its original layout")
+    rows = partial(script.rows, source)
+    plan = plan_shards(rows)
+    if script.RECORDINGS is not None and plan.n_rows != script.RECORDINGS:
+        message = f"{source or 'the corpus'} holds {plan.n_rows:,} recordings; the published corpus holds {script.RECORDINGS:,}"
+        if expect_complete:
+            raise CorpusError(f"{message}. Complete the copy, or prepare what is there without --expect-complete")
+        report(f"warning: {message}")
+    report(f"{plan.n_rows:,} recordings, {plan.n_bytes / 2**20:,.1f} MiB of audio, {len(plan.shards)} files")
+    unreadable = write_shards(rows, plan, out, progress)
+    if unreadable:
+        report(f"warning: {len(unreadable)} recordings cannot be read as audio: {', '.join(unreadable[:5])}")
+    (out / "README.md").write_text(card(script, plan, out), encoding="utf-8")
+    return plan
+
+
+def card(script: ModuleType, plan: Plan, out: Path) -> str:
+    """The README.md of a prepared corpus, with counts read from its files."""
+    title, _, facts = (script.__doc__ or "").strip().partition("\n")
+    splits = dict.fromkeys(shard.split for shard in plan.shards)
+    return CARD.format(
+        licence_tag=script.LICENSE.split(",")[0].lower().replace(" ", "-"),
+        data_files="\n".join(
+            f"  - split: {'train' if split == 'corpus' else split}\n    path: data/{split}-*" for split in splits
+        ),
+        title=title.rstrip("."),
+        facts=facts.strip(),
+        table="\n".join(f"| {' | '.join(line)} |" for line in count_table(plan, out)),
+        licence=script.LICENSE,
+        citation=script.CITATION,
+        columns=", ".join(f"`{name}`" for name in plan.features()),
+    )
+
+
+def count_table(plan: Plan, out: Path) -> list[tuple[str, str, str, str]]:
+    """Dialect, recordings, hours and speakers of each dialect, then of all."""
+    import pandas as pd
+
+    columns = ["dialect", "duration", "speaker"]
+    frame = pd.concat([pd.read_parquet(out / shard.name, columns=columns) for shard in plan.shards])
+    groups = [(plan.labels[code], group) for code, group in frame.groupby("dialect")] + [("all", frame)]
+    return [
+        (name, f"{len(group):,}", f"{group['duration'].sum() / 3600:.2f}", f"{group['speaker'].nunique():,}")
+        for name, group in groups
+    ]
+
+
+def run_script(script: ModuleType) -> None:
+    """Command line of one dataset script: --source, --out, --expect-complete."""
+    parser = argparse.ArgumentParser(description=script.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", type=Path, help="folder with the corpus in its original layout")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--expect-complete", action="store_true", help="fail unless no recording is missing")
+    options = parser.parse_args()
+    try:
+        prepare_corpus(script, options.source, options.out, options.expect_complete)
+    except CorpusError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,176 @@
+"""Frames of recordings of any length. The encoder is run over recordings here and in `inference` only.
+
+S samples, T encoder frames, D channels of a frame, n blocks of the encoder.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+
+from hf_dialects.errors import DialectError
+from hf_dialects.models.encoder_dialect import (
+    fixed_input,
+    frame_lengths,
+    frame_mask,
+    frame_stride,
+    hidden_states,
+    input_name,
+    minimum_input,
+)
+from hf_dialects.models.feature_extraction_dialect import extract, extract_whole, longest_input_s
+from hf_dialects.models.pipeline_dialect import minimum_samples
+
+KALDI_HOP = 160  # samples; extractors that stack Kaldi features (wav2vec2-bert) do not name it
+
+
+def encoder_of(model):
+    """The bare encoder of a dialect model, of an audio classifier of transformers, or of an encoder itself."""
+    if model.config.model_type == "dialect":
+        return model.base_model.encoder
+    return model.get_encoder() if model.config.is_encoder_decoder else model.base_model
+
+
+def frame_rate_hz(model, feature_extractor) -> float:
+    """Frames per second of `encode_frames`."""
+    config, hop = encoder_of(model).config, 1
+    if input_name(config) == "input_features":
+        hop = getattr(feature_extractor, "hop_length", KALDI_HOP) * getattr(feature_extractor, "stride", 1)
+    return feature_extractor.sampling_rate / (hop * frame_stride(config))
+
+
+def layer_index(model, layer: int) -> int:
+    """`layer` as 0 (input of the first block) … n (output of the last); negative counts from the last.
+
+    Raises:
+        DialectError: the encoder has no such layer.
+    """
+    n_layers = encoder_of(model).config.num_hidden_layers
+    if not -n_layers - 1 <= layer <= n_layers:
+        raise DialectError(
+            f"layer is {layer}, the encoder has {n_layers} blocks: take 0 to {n_layers}, or -1 to {-n_layers - 1}"
+        )
+    return layer % (n_layers + 1)
+
+
+@torch.inference_mode()
+def encode_frames(
+    model,
+    feature_extractor,
+    waveform: np.ndarray,
+    layers: Sequence[int] = (-1,),
+    chunk_s: float = 30.0,
+    context_s: float = 2.0,
+) -> dict[int, np.ndarray]:
+    """Hidden states of a recording of any length, as many frames as in one pass over all of it.
+
+    A recording of at most `chunk_s` goes through the encoder in one pass. A longer one is analysed and normalised as a
+    whole and encoded in chunks that start on the encoder's frame grid; every pass sees `context_s` more on both sides,
+    whose frames are thrown away. Convolutions then give what they would give in one pass; attention sees the chunk and
+    its context instead of the whole recording, and group-normalised fronts average over it, so values differ from one
+    pass.
+
+    Encoders of fixed length (Whisper) take as much as fits into every pass, at most a quarter of it as context on each
+    side.
+
+    Args:
+        model: a dialect model, an audio classifier of transformers, or an encoder.
+        feature_extractor: the encoder's.
+        waveform: (S,) float32 at the extractor's rate.
+        layers: hidden states to return; 0 is the input of the first block, n the final output, negative counts from
+            the last.
+        chunk_s: seconds of new frames in one pass.
+        context_s: seconds of context on both sides.
+
+    Returns:
+        {layer as given: (T, D) float32}
+
+    Raises:
+        DialectError: a layer that the encoder lacks, an encoder whose frames are not those of its input, or a recording
+            that is too short.
+    """
+    encoder = encoder_of(model)
+    indices = {layer: layer_index(model, layer) for layer in layers}
+    _check(encoder, feature_extractor, waveform)
+    was_training = model.training
+    model.eval()
+    longest_s = longest_input_s(feature_extractor)
+    if len(waveform) <= (longest_s or chunk_s) * feature_extractor.sampling_rate:
+        states, mask = run_encoder(encoder, extract(feature_extractor, [waveform]), indices.values())
+        found = {index: _array(state[0][mask[0]]) for index, state in states.items()}
+    else:
+        rate = frame_rate_hz(model, feature_extractor)
+        parts = list(
+            _chunks(
+                encoder, extract_whole(feature_extractor, waveform), indices.values(), chunk_s * rate, context_s * rate
+            )
+        )
+        found = {index: np.concatenate([part[index] for part in parts]) for index in indices.values()}
+    model.train(was_training)
+    return {layer: found[index] for layer, index in indices.items()}
+
+
+def _chunks(
+    encoder, values: torch.Tensor, indices: Collection[int], chunk: float, context: float
+) -> Iterator[dict[int, np.ndarray]]:
+    """Frames of a whole input, chunk by chunk, in order."""
+    config = encoder.config
+    time = 2 if config.model_type == "whisper" else 1
+    stride, receptive = frame_stride(config), minimum_input(config)
+    n_frames = int(frame_lengths(encoder, torch.tensor(values.shape[time])))
+    chunk, context = max(1, round(chunk)), round(context)
+    one_pass = chunk + 2 * context
+    if (fixed := fixed_input(config)) is not None:
+        one_pass = fixed // stride
+        context = min(context, one_pass // 4)
+        chunk = min(chunk, one_pass - 2 * context)
+    n_chunks = -(-n_frames // chunk)
+    for number in range(n_chunks):
+        first, end = n_frames * number // n_chunks, n_frames * (number + 1) // n_chunks
+        start = max(0, min(first - context, n_frames - one_pass))
+        stop = min(n_frames, start + one_pass)
+        input_stop = values.shape[time] if stop == n_frames else (stop - 1) * stride + max(stride, receptive)
+        part = values.narrow(time, start * stride, input_stop - start * stride)
+        states, _ = run_encoder(encoder, {input_name(config): part}, indices)
+        yield {index: _array(state[0, first - start : end - start]) for index, state in states.items()}
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.float().cpu().numpy()
+
+
+def run_encoder(encoder, inputs: Mapping[str, torch.Tensor], indices: Collection[int]):
+    """One pass of the encoder.
+
+    Args:
+        encoder: see `encoder_of`.
+        inputs: `input_values` or `input_features` (B, …), optionally `attention_mask`.
+        indices: hidden states to return, 0 to n.
+
+    Returns:
+        ({index: (B, T, D)}, mask (B, T) bool, True = frame of the utterance)
+    """
+    last = encoder.config.num_hidden_layers
+    name = input_name(encoder.config)
+    given = {name: inputs[name].to(encoder.device, encoder.dtype)}
+    if "attention_mask" in inputs:
+        given["attention_mask"] = inputs["attention_mask"].to(encoder.device)
+    states = hidden_states(encoder, given, all_layers=set(indices) != {last})
+    mask = frame_mask(encoder, given.get("attention_mask"), states[-1])
+    return {index: states[-1 if index == last else index] for index in indices}, mask
+
+
+def _check(encoder, feature_extractor, waveform: np.ndarray) -> None:
+    config, name = encoder.config, feature_extractor.model_input_names[0]
+    if name != input_name(config) or not hasattr(config, "num_hidden_layers"):
+        raise DialectError(
+            f"{config.model_type} is no encoder with one frame per stretch of {name}: its frames cannot be taken"
+        )
+    if getattr(config, "add_adapter", False):
+        raise DialectError(
+            f"the {config.model_type} encoder has an adapter, whose frames are not on the grid of the other layers; "
+            "load it with encoder_overrides={'add_adapter': False}"
+        )
+    minimum = minimum_samples(feature_extractor, config)
+    if waveform.ndim != 1 or len(waveform) < minimum:
+        raise DialectError(f"the waveform has shape {waveform.shape}: (S,) with at least {minimum} samples is expected")

@@ -1,0 +1,179 @@
+"""Checkpoints: written to load where this package is not installed too, and read with clear errors."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from huggingface_hub.errors import HFValidationError
+from safetensors import SafetensorError
+from transformers import AutoFeatureExtractor, AutoModelForAudioClassification, PreTrainedConfig
+
+from hf_dialects import models
+from hf_dialects.errors import CheckpointError
+from hf_dialects.models.encoder_dialect import MAY_BE_MISSING
+from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor
+from hf_dialects.models.modeling_dialect import DialectForAudioClassification, DialectModel
+
+CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+HEADS = ("ForSequenceClassification", "ForAudioClassification")
+AUTO_MAP = {
+    "AutoConfig": "configuration_dialect.DialectConfig",
+    "AutoModel": "modeling_dialect.DialectModel",
+    "AutoModelForAudioClassification": "modeling_dialect.DialectForAudioClassification",
+}
+PIPELINES = {
+    "dialect-identification": {
+        "impl": "pipeline_dialect.DialectPipeline",
+        "pt": ["AutoModelForAudioClassification"],
+        "type": "audio",
+    }
+}
+
+
+def save_for_hub(model: DialectForAudioClassification, feature_extractor, folder: str | Path) -> None:
+    """Write a checkpoint that loads with `trust_remote_code=True` where this package is not installed.
+
+    The folder then holds model.safetensors, config.json, preprocessor_config.json and the model files of this package.
+    It is written beside `folder` and renamed, so an interrupted call leaves no half checkpoint. Of a checkpoint that
+    lies there already only its cards (`*.md`, LICENSE) stay. In distributed training one process calls this.
+
+    Raises:
+        CheckpointError: `folder` holds something else than a checkpoint, or the model is of another class.
+    """
+    if not isinstance(model, DialectForAudioClassification):
+        raise CheckpointError(
+            f"save_for_hub takes a DialectForAudioClassification, found {type(model).__name__}: use save_pretrained"
+        )
+    folder = Path(folder).absolute()
+    if folder.exists() and not (folder.is_dir() and ((folder / CONFIG).is_file() or not any(folder.iterdir()))):
+        raise CheckpointError(f"{folder} exists and is no checkpoint (it has no {CONFIG}): name a new or empty folder")
+    new, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{name}") for name in ("new", "old"))
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    try:
+        _write(model, feature_extractor, new)
+        if folder.exists():
+            for card in [*folder.glob("*.md"), *folder.glob("LICENSE*")]:
+                shutil.copy2(card, new)
+            folder.rename(old)
+        new.rename(folder)
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        for leftover in (new, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _write(model: DialectForAudioClassification, feature_extractor, folder: Path) -> None:
+    model.save_pretrained(folder)
+    _update(folder / CONFIG, auto_map=AUTO_MAP, custom_pipelines=PIPELINES)
+    feature_extractor.save_pretrained(folder)
+    if isinstance(feature_extractor, DialectFeatureExtractor):
+        auto_map = {"AutoFeatureExtractor": "feature_extraction_dialect.DialectFeatureExtractor"}
+        _update(folder / PREPROCESSOR, auto_map=auto_map)
+    for source in model_files():
+        shutil.copyfile(source, folder / source.name)
+
+
+def model_files() -> list[Path]:
+    """Source files that travel with every checkpoint."""
+    return sorted(Path(models.__file__).parent.glob("*_dialect.py"))
+
+
+def _update(path: Path, **entries) -> None:
+    content = json.loads(path.read_text("utf-8")) | entries
+    path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+
+
+def load_for_inference(path_or_id: str | Path, head: bool = True):
+    """A saved classifier and its feature extractor, in eval mode on the CPU.
+
+    Args:
+        path_or_id: a run folder (its `model/` is taken), a model folder, or a Hub id. Dialect models and every other
+            audio classifier of transformers load; code that lies in the checkpoint is never run.
+        head: whether a classifier is needed. With False a bare pretrained encoder loads too, as a `DialectModel` with
+            mean pooling.
+
+    Returns:
+        (model, feature extractor)
+
+    Raises:
+        CheckpointError: nothing is there, a file is missing or truncated, or the weights do not fit the configuration.
+    """
+    name = _folder_or_id(path_or_id)
+    try:
+        settings, _ = PreTrainedConfig.get_config_dict(name)
+        model = _load_model(name, settings, head)
+        feature_extractor = _load_feature_extractor(name)
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"the weights of {name} cannot be read ({error}): the file is truncated or corrupt; copy it again"
+        ) from error
+    except (OSError, HFValidationError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{name} cannot be loaded: {_first_line(error)}") from error
+    return model.eval(), feature_extractor
+
+
+def _folder_or_id(path_or_id: str | Path) -> str:
+    folder = Path(path_or_id)
+    if not folder.exists():
+        if isinstance(path_or_id, Path) or path_or_id.count("/") > 1 or path_or_id.startswith((".", "~")):
+            raise CheckpointError(f"{path_or_id} does not exist: give a run folder, a model folder or a Hub id")
+        return path_or_id
+    if not (folder / CONFIG).is_file() and (folder / "model").is_dir():
+        folder = folder / "model"
+    missing = [name for name in (CONFIG, PREPROCESSOR) if not (folder / name).is_file()]
+    if not any((folder / name).is_file() for name in WEIGHTS):
+        missing.insert(1, WEIGHTS[0])
+    if missing:
+        raise CheckpointError(
+            f"{folder} is no complete checkpoint, it lacks {', '.join(missing)}: "
+            "give a run folder whose training has finished, or a model folder"
+        )
+    return str(folder)
+
+
+def _load_model(name: str, settings: dict, head: bool):
+    own = settings.get("model_type") == "dialect"
+    bare = not head and not any(name.endswith(HEADS) for name in settings.get("architectures") or [])
+    try:
+        if bare and not own:
+            return DialectModel.from_encoder_pretrained(name)
+        loader = DialectModel if bare else DialectForAudioClassification if own else AutoModelForAudioClassification
+        model, report = loader.from_pretrained(name, output_loading_info=True, ignore_mismatched_sizes=True)
+    except (
+        ValueError
+    ) as error:  # an architecture without a head for audio classification, or a configuration that is not valid
+        raise CheckpointError(f"{name} is no audio classifier that can be loaded: {_first_line(error)}") from error
+    if report["mismatched_keys"]:
+        key, found, expected = sorted(report["mismatched_keys"])[0]
+        n_labels = model.config.num_labels
+        if found[1:] == expected[1:] and expected[0] == n_labels:
+            raise CheckpointError(
+                f"{name} has weights for {found[0]} labels, but its {CONFIG} names {n_labels}: "
+                f"{', '.join(map(str, model.config.id2label.values()))}; take both from the same run"
+            )
+        raise CheckpointError(
+            f"the weights of {name} do not fit its {CONFIG}: {key} is {tuple(found)}, expected {tuple(expected)}; "
+            "take both from the same run"
+        )
+    missing = sorted(key for key in report["missing_keys"] if not key.endswith(MAY_BE_MISSING))
+    if missing:
+        raise CheckpointError(
+            f"{name} has no weights for {len(missing)} parameters, the first: {', '.join(missing[:3])}; "
+            "it is no audio classifier (train one on top of it), or its files are incomplete"
+        )
+    return model
+
+
+def _load_feature_extractor(name: str):
+    settings, _ = DialectFeatureExtractor.get_feature_extractor_dict(name)
+    if settings.get("feature_extractor_type") == DialectFeatureExtractor.__name__:
+        return DialectFeatureExtractor.from_pretrained(name)
+    return AutoFeatureExtractor.from_pretrained(name)
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,0 +1,92 @@
+"""Cross-validation by whole groups: every recording is predicted once, by a model that never heard its speaker."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset, DatasetDict, concatenate_datasets
+
+from hf_dialects.data.screen import screen, write_skipped
+from hf_dialects.data.splits import group_folds
+from hf_dialects.errors import CorpusError
+from hf_dialects.evaluation.environment import environment
+from hf_dialects.evaluation.results import build_results, write_results
+from hf_dialects.inference import Predictions
+from hf_dialects.training.recipe import Recipe
+from hf_dialects.training.run import Screened, baselines_of, cluster_of_each, open_run, read_finished, train_on
+from hf_dialects.training.splits_of_run import grouping, load_data
+
+
+def fold_data(recipe: Recipe, k: int, progress: bool = True) -> list[Screened]:
+    """The corpus of a recipe, all its splits together, screened once and cut into k folds by group."""
+    corpus = load_data(recipe.data)
+    if isinstance(corpus, DatasetDict):
+        corpus = concatenate_datasets(list(corpus.values()))
+    by = grouping(corpus, recipe.data)
+    usable, skipped = screen(corpus, progress=progress)
+    folds = group_folds(usable, k, by=by, stratify=recipe.data.get("stratify", "dialect"), seed=recipe.seed)
+    return [Screened(splits, skipped, by) for splits in folds]
+
+
+def train_folds(recipe: Recipe, run_dir: Path, k: int, progress: bool = True, train=train_on) -> dict:
+    """Train one model per fold and score the pooled out-of-fold predictions.
+
+    Args:
+        k: number of folds, at least 3. Fold i is tested by a model that was selected on fold i + 1 and trained on the others.
+        train: trains on one fold's data, as `run.train_on`.
+
+    Returns:
+        the content of results.json: "test" is all recordings, each predicted by the model that did not hear its group.
+    """
+    started = time.time()
+    open_run(recipe, run_dir)
+    if (results := read_finished(run_dir)) is not None:
+        return results
+    folds = fold_data(recipe, k, progress)
+    pooled, baselines, rows = [], [], []
+    for index, data in enumerate(folds):
+        if progress:
+            print(f"fold {index + 1} of {k}: {len(data.splits['train'])} recordings to train, {len(data.splits['test'])} to test")
+        folder = run_dir / f"fold-{index}"
+        open_run(recipe, folder)
+        if read_finished(folder) is None:
+            without = Recipe(**recipe.to_dict() | {"evaluation": recipe.evaluation | {"baselines": False, "draws": 100}})
+            train(data, without, folder, progress)
+        found = Predictions.read(folder / "predictions" / "test.parquet")
+        pooled.append(found)
+        rows.append(data.splits["test"])
+        baselines.append(baselines_of(data, {"test": found}, progress))
+    results = pool(folds, pooled, rows, baselines, recipe, started)
+    write_skipped(folds[0].skipped, run_dir / "skipped.csv")
+    results_predictions(pooled).write(run_dir / "predictions" / "test.parquet")
+    write_results(results, run_dir / "results.json")
+    return results
+
+
+def pool(folds: list[Screened], pooled: list[Predictions], rows: list[Dataset], baselines: list[dict], recipe: Recipe, started: float) -> dict:
+    """results.json of the pooled predictions."""
+    everything = concatenate_datasets(rows)
+    names = baselines[0] if baselines else {}
+    beside = {name: {"test": np.concatenate([one[name]["test"] for one in baselines])} for name in names}
+    return build_results(
+        {"test": results_predictions(pooled)},
+        {"test": everything},
+        folds[0].labels,
+        cluster_of_each(folds[0].splits),
+        beside,
+        seed=recipe.seed,
+        selected_on={"split": "validation", "by": "cross_entropy", "folds": len(folds), "grouped_by": list(folds[0].by)},
+        skipped=folds[0].skipped,
+        environment=environment("cpu", time.time() - started),
+    )
+
+
+def results_predictions(pooled: list[Predictions]) -> Predictions:
+    """Predictions of all folds, one after the other."""
+    return Predictions(
+        ids=[id for one in pooled for id in one.ids],
+        gold=np.concatenate([one.gold for one in pooled]),
+        probabilities=np.concatenate([one.probabilities for one in pooled]),
+        windows=np.concatenate([one.windows for one in pooled]),
+        speech_share=np.concatenate([one.speech_share for one in pooled]),
+    )

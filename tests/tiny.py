@@ -1,0 +1,70 @@
+"""Tiny randomly initialised encoders of five kinds, their feature extractors and waveforms, shared by tests."""
+
+import numpy as np
+import torch
+from transformers import (
+    HubertConfig,
+    SeamlessM4TFeatureExtractor,
+    Wav2Vec2BertConfig,
+    Wav2Vec2Config,
+    Wav2Vec2FeatureExtractor,
+    WavLMConfig,
+    WhisperConfig,
+)
+
+from hf_dialects.models.configuration_dialect import DialectConfig
+from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor
+from hf_dialects.models.modeling_dialect import DialectForAudioClassification
+
+RATE = 16000
+LABELS = ("north", "south", "west")
+SIZE = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64, "layerdrop": 0.0}
+FRONT = {
+    "conv_dim": (32, 32, 32),
+    "conv_kernel": (10, 3, 3),
+    "conv_stride": (5, 4, 4),
+    "num_conv_pos_embeddings": 16,
+    "num_conv_pos_embedding_groups": 4,
+    "feat_extract_norm": "layer",  # no leak between an utterance and its padding
+    "do_stable_layer_norm": True,
+}
+WHISPER = {
+    "d_model": 32,
+    "encoder_layers": 3,
+    "encoder_attention_heads": 2,
+    "encoder_ffn_dim": 64,
+    "decoder_layers": 1,
+    "decoder_attention_heads": 2,
+    "num_mel_bins": 20,
+    "max_source_positions": 50,  # 100 feature frames
+}
+ENCODERS = {
+    "wav2vec2": lambda: Wav2Vec2Config(**SIZE, **FRONT),
+    "hubert": lambda: HubertConfig(**SIZE, **FRONT),
+    "wavlm": lambda: WavLMConfig(**SIZE, **FRONT),
+    "wav2vec2-bert": lambda: Wav2Vec2BertConfig(**SIZE, feature_projection_input_dim=160, conv_depthwise_kernel_size=5),
+    "whisper": lambda: WhisperConfig(**WHISPER),
+}
+
+
+def feature_extractor(encoder: str):
+    """The extractor that fits `encoder`; Whisper's takes 2 s at most."""
+    if encoder == "wav2vec2-bert":
+        return SeamlessM4TFeatureExtractor()
+    if encoder == "whisper":
+        return DialectFeatureExtractor(feature_size=20, bins_first=True, frames=100)
+    return Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
+
+
+def model(encoder: str, seed: int = 0, **options) -> DialectForAudioClassification:
+    """A classifier of three dialects in eval mode, weights drawn from `seed`; windows of 1 s every 0.5 s."""
+    torch.manual_seed(seed)
+    options = {"id2label": dict(enumerate(LABELS)), "window_s": 1.0, "stride_s": 0.5} | options
+    return DialectForAudioClassification(DialectConfig(encoder_config=ENCODERS[encoder](), **options)).eval()
+
+
+def waveform(seconds: float, seed: int = 0) -> np.ndarray:
+    """Noise with a slowly changing level, (S,) float32."""
+    n_samples = round(seconds * RATE)
+    noise = np.random.default_rng(seed).standard_normal(n_samples)
+    return (0.1 * noise * (1.2 + np.sin(np.arange(n_samples) / 3000))).astype(np.float32)
