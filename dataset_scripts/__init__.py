@@ -2,7 +2,7 @@
 
 To add a corpus, put a file here (its name is the corpus' name on the command line):
 
-    \"\"\"Title. Then the facts: what, how many files and speakers, sampling rate, layout, who must not cross a split.\"\"\"
+    \"\"\"Title. Then the facts: what, how many files and speakers, sampling rate, layout, official split.\"\"\"
     LICENSE = "CC BY 4.0"
     CITATION = "Author (year). Title. Address."
     RECORDINGS = 1200  # the count that a complete copy holds; None where it grows
@@ -38,6 +38,7 @@ def script(name: str) -> ModuleType:
     """
     if name not in names():
         raise CorpusError(
-            f"no corpus is called {name!r}; known are {', '.join(names())}. A new one is one file, see dataset_scripts/__init__.py"
+            f"no corpus is called {name!r}; known are {', '.join(names())}. "
+            "A new one is one file, see dataset_scripts/__init__.py"
         )
     return import_module(f"{__name__}.{name}")

@@ -1,9 +1,9 @@
 """Arabic Speech Commands: 40 Arabic words, each said ten times by 30 people.
 
 - 12,000 recordings: 40 keywords x 30 contributors x 10 takes, mono WAV at 16 kHz, cut or padded to one second.
-- Layout: `dataset/{keyword}/{speaker}_NO_{take}.wav`, keywords in English; `train.csv`, `val.csv` and `test.csv` with the
-  columns `file` and `class` hold the authors' split, 18, 6 and 6 contributors, which is speaker-disjoint. It is kept.
-- Nothing says which variety of Arabic a contributor speaks: `dialect` is "Arabic" throughout. Of use where the words count:
+- Layout: `dataset/{keyword}/{speaker}_NO_{take}.wav`, keywords in English; `train.csv`, `val.csv` and `test.csv` with
+  the columns `file` and `class` hold the authors' split of 18, 6 and 6 contributors: speaker-disjoint, so it is kept.
+- Nothing says which variety of Arabic a contributor speaks: `dialect` is "Arabic" throughout. Of use where words count:
   retrieval across speakers and ABX on `sentence_id`, not for dialect identification.
 """
 
@@ -18,8 +18,9 @@ from hf_dialects.errors import CorpusError
 
 LICENSE = "CC BY 4.0"
 CITATION = (
-    "Ghandoura, A., Hjabo, F. and Al Dakkak, O. (2021). Building and Benchmarking an Arabic Speech Commands Dataset for "
-    "Small-Footprint Keyword Spotting. Engineering Applications of Artificial Intelligence. Data: doi:10.5281/zenodo.4662481"
+    "Ghandoura, A., Hjabo, F. and Al Dakkak, O. (2021). Building and Benchmarking an Arabic Speech Commands Dataset "
+    "for Small-Footprint Keyword Spotting. Engineering Applications of Artificial Intelligence. "
+    "Data: doi:10.5281/zenodo.4662481"
 )
 RECORDINGS = 12000
 
@@ -31,8 +32,8 @@ def rows(source: Path) -> Iterator[dict]:
     """Rows of the corpus, sorted by keyword and file name.
 
     Raises:
-        CorpusError: no recordings, a file that is not named as the corpus names its files, or a recording without a split
-            where the authors' split is there.
+        CorpusError: no recordings, a file that is not named as the corpus names its files, or a recording that the
+            authors' lists leave out.
     """
     folder = source / "dataset"
     files = sorted(path for path in folder.glob("*/*") if not path.name.startswith("."))
@@ -43,7 +44,8 @@ def rows(source: Path) -> Iterator[dict]:
     strange = [f"{path.parent.name}/{path.name}" for path in files if not NAME.fullmatch(path.name)]
     if strange:
         raise CorpusError(
-            f"{len(strange)} files in {folder} are not named {{speaker}}_NO_{{take}}.wav: {', '.join(strange[:10])}; remove them"
+            f"{len(strange)} files in {folder} are not named {{speaker}}_NO_{{take}}.wav: "
+            f"{', '.join(strange[:10])}; remove them"
         )
     splits = _official_splits(source)
     for path in files:
@@ -61,7 +63,8 @@ def rows(source: Path) -> Iterator[dict]:
             split = splits.get((keyword, path.name))
             if split is None:
                 raise CorpusError(
-                    f"{path} is in none of {', '.join(SPLIT_FILES)} of {source}; take the files and the lists from one release"
+                    f"{path} is in none of {', '.join(SPLIT_FILES)} of {source}; "
+                    "take the files and the lists from one release"
                 )
             row["split"] = split
         yield row
@@ -84,7 +87,8 @@ def _official_splits(source: Path) -> dict[tuple[str, str], str]:
                 key = tuple(line["file"].replace("\\", "/").split("/")[-2:])
                 if splits.setdefault(key, split) != split:
                     raise CorpusError(
-                        f"{line['file']} is in {splits[key]} and, by {path}, in {split}; the lists contradict each other"
+                        f"{line['file']} is in {splits[key]} and, by {path}, in {split} too; "
+                        "take the lists anew from the repository"
                     )
     return splits
 

@@ -1,7 +1,7 @@
 """The embedded corpus: synthetic speech of 12 rule-based varieties in three clusters.
 
-- 3,840 utterances rendered by eSpeak NG, formant synthesis by rule: 60 parallel sentences per language, in English, Spanish
-  and Portuguese, and Vietnamese varieties. No recording of a person is in it: scores on it say nothing about real dialects.
+- 3,840 utterances rendered by eSpeak NG, formant synthesis by rule: 60 parallel sentences per language, in varieties of
+  English, of Spanish and Portuguese, and of Vietnamese. No person is heard: scores say nothing about real dialects.
 - Training, validation and test share neither voices nor sentences.
 - No `--source` is needed: the corpus is rendered on this machine, in about half a minute, and needs espeakng-loader.
 """

@@ -2,8 +2,8 @@
 
 - 3,000 recordings of 6 men: 10 digits x 50 takes each, mono WAV at 8 kHz, trimmed to the word.
 - Layout: `recordings/{digit}_{speaker}_{take}.wav`, and `metadata.py` with gender, accent and language of each speaker.
-- `dialect` is the accent: USA/neutral and DEU/German have two speakers each, BEL/French and GRC/Greek one. Only the first
-  two can be told from the voice of one man, so a speaker-disjoint test covers those two alone.
+- `dialect` is the accent: USA/neutral and DEU/German have two speakers each, BEL/French and GRC/Greek one. A
+  speaker-disjoint split can hold only the first two on both sides.
 - The official test set is takes 0-4 of every speaker, so it is NOT speaker-disjoint; it stands in `official_split`.
 """
 
@@ -29,25 +29,27 @@ def rows(source: Path) -> Iterator[dict]:
     """Rows of the corpus, sorted by file name.
 
     Raises:
-        CorpusError: no recordings, a file that is not named as the corpus names its files, or a speaker without metadata.
+        CorpusError: no recordings, a file not named as the corpus names its files, or a speaker without metadata.
     """
     folder = source / "recordings"
     files = sorted(path for path in folder.glob("*") if not path.name.startswith("."))
     if not files:
         raise CorpusError(
-            f"{folder} holds no files; expected {{digit}}_{{speaker}}_{{take}}.wav: is {source} a copy of the repository?"
+            f"{folder} holds no {{digit}}_{{speaker}}_{{take}}.wav: is {source} a copy of the repository?"
         )
     strange = [path.name for path in files if not NAME.fullmatch(path.name)]
     if strange:
         raise CorpusError(
-            f"{len(strange)} files in {folder} are not named {{digit}}_{{speaker}}_{{take}}.wav: {', '.join(strange[:10])}; remove them"
+            f"{len(strange)} files in {folder} are not named {{digit}}_{{speaker}}_{{take}}.wav: "
+            f"{', '.join(strange[:10])}; remove them"
         )
     speakers = _speakers(source / "metadata.py")
     for path in files:
         name = NAME.fullmatch(path.name)
         if name["speaker"] not in speakers:
             raise CorpusError(
-                f"{path} is by {name['speaker']!r}, of whom {source / 'metadata.py'} says nothing; it has {', '.join(sorted(speakers))}"
+                f"{path} is by {name['speaker']!r}, of whom {source / 'metadata.py'} says nothing; "
+                f"it has {', '.join(sorted(speakers))}"
             )
         about = speakers[name["speaker"]]
         digit, take = int(name["digit"]), int(name["take"])

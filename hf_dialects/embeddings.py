@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from tqdm.auto import tqdm
 
 from hf_dialects.data.screen import Skipped, write_skipped
 from hf_dialects.embedding_files import (
+    MANIFEST,
     PARTS,
     SKIPPED,
     FrameFile,
@@ -56,9 +58,9 @@ def embed(
     """Write the embeddings of a corpus, one vector or all frames per recording.
 
     A vector is the mean over the recording's windows of the model's pooling of that layer (mean pooling where the model
-    has none). Frames are those of `encode_frames`; windows play no part. Recordings are taken in the order of their ids,
-    `shard_size` at a time; a shard is written whole or not at all, and a second call takes up where a first one stopped.
-    Memory holds the vectors of one shard, or the frames of one recording.
+    has none). Frames are those of `encode_frames`; windows play no part. Recordings are taken in the order of their
+    ids, `shard_size` at a time; a shard is written whole or not at all, and a second call takes up where a first one
+    stopped. Memory holds the vectors of one shard, or the frames of one recording.
 
     Writes `vectors-{layer}.parquet` (id, vector), or `frames-{layer}-{shard}.npy` (ΣT, D) float32 with
     `frames-index.parquet` (id, shard, start, length, frame_rate_hz); `manifest.json`, what everything was made of; and
@@ -85,8 +87,8 @@ def embed(
         CheckpointError: the folder holds embeddings of another model, corpus, code or setting; the message lists what
             differs.
         CorpusError: ids are not unique.
-        DialectError: a layer that the encoder lacks, windows that do not fit it, no usable recording, or values that are
-            not finite.
+        DialectError: a layer that the encoder lacks, windows that do not fit it, no usable recording, or values that
+            are not finite.
     """
     folder = Path(folder)
     indices = sorted({layer_index(model, layer) for layer in layers})
@@ -132,7 +134,7 @@ def embed(
         raise DialectError(f"none of the {len(ids)} recordings could be embedded; the first: {first}")
     writer.finish(records)
     write_skipped(skipped, folder / SKIPPED)
-    write_json(folder / "manifest.json", manifest | {"complete": True})
+    write_json(folder / MANIFEST, manifest | {"complete": True})
     shutil.rmtree(folder / PARTS)
     return skipped
 
@@ -214,7 +216,7 @@ class _Frames:
 def _ordered(dataset) -> tuple[list[str], list[int]]:
     ids = [str(one) for one in dataset["id"]]
     order = sorted(range(len(ids)), key=ids.__getitem__)
-    for row, following in zip(order, order[1:], strict=False):
+    for row, following in pairwise(order):
         if ids[row] == ids[following]:
             raise CorpusError(f"id {ids[row]!r} stands in rows {row} and {following}: ids must be unique")
     return ids, order

@@ -20,6 +20,8 @@ from hf_dialects.models.feature_extraction_dialect import extract
 from hf_dialects.models.pipeline_dialect import minimum_samples, spans_of
 from hf_dialects.models.speech_dialect import loud_level, speech_share
 
+WAITING = 8
+
 
 @dataclass
 class Predictions:
@@ -153,10 +155,10 @@ def predict(
         raise DialectError(
             f"the model gives probabilities that are not finite, first for {first}: its weights or precision are broken"
         )
-    gold = np.asarray(dataset["dialect"])[kept] if "dialect" in dataset.column_names else np.full(len(kept), -1)
+    labels = list(dataset["dialect"]) if "dialect" in dataset.column_names else [None] * len(ids)
     return Predictions(
         ids=[ids[row] for row in kept],
-        gold=gold.astype(np.int64),
+        gold=np.array([-1 if labels[row] is None else labels[row] for row in kept], dtype=np.int64),
         probabilities=probabilities,
         windows=counts[kept],
         speech_share=shares[kept],
@@ -168,13 +170,18 @@ def predict(
 def batches(
     windows: Iterable[tuple[int, np.ndarray]], batch_size: int, same_length: bool
 ) -> Iterator[list[tuple[int, np.ndarray]]]:
-    """Group (row, window (S,)) pairs; with `same_length` only windows of equal length share a batch."""
+    """Group (row, window (S,)) pairs; with `same_length` only windows of equal length share a batch.
+
+    At most `WAITING` batches of windows wait for others of their length, then the oldest group goes as it is.
+    """
     waiting: dict[int, list[tuple[int, np.ndarray]]] = defaultdict(list)
     for row, window in windows:
         key = len(window) if same_length else 0
         waiting[key].append((row, window))
         if len(waiting[key]) == batch_size:
             yield waiting.pop(key)
+        elif sum(map(len, waiting.values())) == WAITING * batch_size:
+            yield waiting.pop(next(iter(waiting)))
     yield from waiting.values()
 
 

@@ -25,7 +25,7 @@ def embed(
 
     Example:
 
-      hf-dialects embed facebook/wav2vec2-xls-r-300m --data my_recordings --layers=6,9,12 --out embeddings/xls-r
+      hf-dialects embed runs/demo --data demo --layers=-1,6 --out vectors
     """
     chosen = numbers(layers, int, "--layers")
     shell.start()

@@ -17,7 +17,6 @@ def evaluate(
     by: Annotated[str | None, typer.Option(help="Columns to break the result down by, such as gender,device,duration.")] = None,
     batch_size: Annotated[int, typer.Option(help="Windows of one pass.")] = 16,
     min_speech: Annotated[float, typer.Option(help="Leave out windows with a smaller share of speech.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
     """Evaluate a classifier on a corpus, with intervals.
@@ -32,7 +31,7 @@ def evaluate(
 
     results = evaluate_model(
         model, data, out, split=split, label=label, by=tuple(by.split(",")) if by else (), batch_size=batch_size,
-        min_speech=min_speech, seed=seed, progress=not quiet,
+        min_speech=min_speech, progress=not quiet,
     )
     typer.echo(describe(results))
     typer.echo(f"written: {out / 'results.json'}")

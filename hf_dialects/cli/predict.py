@@ -21,12 +21,11 @@ def predict(
 
     Example:
 
-      hf-dialects predict runs/demo/model interview.wav field_trip/ --windows
+      hf-dialects predict runs/demo interview.wav field_trip/ --windows
     """
     shell.start()
     from tqdm.auto import tqdm
 
-    from hf_dialects.data.files import recordings_in
     from hf_dialects.models.pipeline_dialect import DialectPipeline
     from hf_dialects.saving import load_for_inference
 
@@ -45,6 +44,26 @@ def predict(
         typer.echo(json.dumps(answer, ensure_ascii=False) if as_json else describe(answer))
     if failed:
         raise typer.Exit(1)
+
+
+def recordings_in(folder: Path) -> list[Path]:
+    """Audio files below a folder, sorted; names that start with a dot are left out.
+
+    Raises:
+        DialectError: there is none.
+    """
+    from hf_dialects.data.folders import AUDIO_SUFFIXES
+    from hf_dialects.errors import DialectError
+
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in AUDIO_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    if not found:
+        raise DialectError(f"{folder} holds no recordings; audio files are those ending in {', '.join(AUDIO_SUFFIXES)}")
+    return found
 
 
 def describe(answer: dict) -> str:

@@ -21,7 +21,7 @@ def prepare(
 
     Example:
 
-      hf-dialects prepare fsdd --source free-spoken-digit-dataset --out corpora/fsdd
+      hf-dialects prepare fsdd --source fsdd-master --out corpora/fsdd
     """
     from hf_dialects.data.prepare import prepare_corpus
     from hf_dialects.dataset_scripts import script

@@ -9,7 +9,9 @@ from hf_dialects.cli.lists import numbers, words
 
 
 def split(
-    data: Annotated[str, typer.Argument(help="Folder, manifest, Hub id or 'demo'. Splits it may have are joined first.")],
+    data: Annotated[
+        str, typer.Argument(help="Folder, manifest, Hub id or 'demo'. Splits it may have are joined first.")
+    ],
     by: Annotated[str, typer.Option(help="Columns that must not cross the splits, separated by commas.")],
     out: Annotated[Path, typer.Option(help="New folder, to be given as --data afterwards.")],
     sizes: Annotated[str, typer.Option(help="Shares of training, validation and test.")] = "0.8,0.1,0.1",

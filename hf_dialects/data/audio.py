@@ -30,7 +30,7 @@ OPUS_RATES = (8000, 12000, 16000, 24000, 48000)  # Hz
 def decode(cell, sampling_rate: int = SAMPLING_RATE, start_s: float = 0.0, end_s: float | None = None) -> np.ndarray:
     """Samples of a recording, mixed down to one channel (mean) and resampled.
 
-    A cut equals the same cut out of the whole waveform, and only it and the resampling filter's surroundings are decoded.
+    A cut equals the same cut out of the whole waveform; decoded are only it and what the resampling filter reaches.
 
     Args:
         cell: {"bytes", "path"} (`datasets.Audio(decode=False)`; bytes come first), a path, or the bytes of a file in
@@ -57,10 +57,7 @@ def decode(cell, sampling_rate: int = SAMPLING_RATE, start_s: float = 0.0, end_s
             last = min(last, -(-round(end_s * sampling_rate) * down // up) + FILTER_ZEROS * max(up, down) // up + 1)
         # a multiple of `down`, where a sample of the output falls on one of the input
         first = max(0, start * down // up - FILTER_ZEROS * max(up, down) // up - 1) // down * down
-        if first < last:
-            waveform = _read(sound, first, last)
-        else:
-            waveform = np.empty(0, np.float32)
+        waveform = _read(sound, first, last) if first < last else np.empty(0, np.float32)
         slack = MP3_SLACK if sound.format == "MP3" else 0
         if last != UNKNOWN_LENGTH and len(waveform) + slack < last - first:
             found = f"{first + len(waveform)} of {sound.frames} samples can be read"

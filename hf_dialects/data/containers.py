@@ -23,7 +23,7 @@ def breaks_off(sound: soundfile.SoundFile, file: BinaryIO) -> str | None:
         sound: opened on `file`.
         file: its position is kept, since `sound` reads from there.
     """
-    if sound.format in ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU"):
+    if sound.format in ("WAV", "WAVEX", "AIFF", "AU"):
         found = SHORTENED.search(sound.extra_info)
         stated, held = map(int, found.groups()) if found else (0, 0)
         if held + SLACK < stated < PLACEHOLDER:

@@ -1,4 +1,4 @@
-"""A corpus in its original layout → a dataset folder in the corpus schema: Parquet with the audio inside, and a card."""
+"""A corpus in its original layout → a dataset folder in the corpus schema: Parquet with audio inside, and a card."""
 
 import argparse
 import sys
@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
-from hf_dialects.data.shards import Plan, plan_shards, write_shards
+from hf_dialects.data.shard_plan import UNSPLIT, Plan, plan_shards
+from hf_dialects.data.shards import write_shards
 from hf_dialects.errors import CorpusError
 
 CARD = """---
@@ -47,8 +48,8 @@ def prepare_corpus(
     """Write a corpus that one of the dataset scripts reads. The same call again goes on where it stopped.
 
     Args:
-        script: module with a docstring, `LICENSE`, `CITATION`, `RECORDINGS` and `rows(source)`; `NEEDS_SOURCE = False` where
-            its rows come from elsewhere.
+        script: module with a docstring, `LICENSE`, `CITATION`, `RECORDINGS` and `rows(source)`; with
+            `NEEDS_SOURCE = False` where its rows come from elsewhere.
         source: folder with the corpus in its original layout.
         out: folder to write: `data/*.parquet`, `README.md`, `prepare.json`.
         expect_complete: raise unless the corpus holds `RECORDINGS` recordings; else a difference is only reported.
@@ -64,7 +65,8 @@ def prepare_corpus(
     rows = partial(script.rows, source)
     plan = plan_shards(rows)
     if script.RECORDINGS is not None and plan.n_rows != script.RECORDINGS:
-        message = f"{source or 'the corpus'} holds {plan.n_rows:,} recordings; the published corpus holds {script.RECORDINGS:,}"
+        found = f"{source or 'the corpus'} holds {plan.n_rows:,} recordings"
+        message = f"{found}; the published corpus holds {script.RECORDINGS:,}"
         if expect_complete:
             raise CorpusError(f"{message}. Complete the copy, or prepare what is there without --expect-complete")
         report(f"warning: {message}")
@@ -83,7 +85,7 @@ def card(script: ModuleType, plan: Plan, out: Path) -> str:
     return CARD.format(
         licence_tag=script.LICENSE.split(",")[0].lower().replace(" ", "-"),
         data_files="\n".join(
-            f"  - split: {'train' if split == 'corpus' else split}\n    path: data/{split}-*" for split in splits
+            f"  - split: {'train' if split == UNSPLIT else split}\n    path: data/{split}-*" for split in splits
         ),
         title=title.rstrip("."),
         facts=facts.strip(),
@@ -98,8 +100,9 @@ def count_table(plan: Plan, out: Path) -> list[tuple[str, str, str, str]]:
     """Dialect, recordings, hours and speakers of each dialect, then of all."""
     import pandas as pd
 
-    columns = ["dialect", "duration", "speaker"]
+    columns = [name for name in ("dialect", "duration", "speaker") if name in plan.columns]
     frame = pd.concat([pd.read_parquet(out / shard.name, columns=columns) for shard in plan.shards])
+    frame = frame.reindex(columns=["dialect", "duration", "speaker"])
     groups = [(plan.labels[code], group) for code, group in frame.groupby("dialect")] + [("all", frame)]
     return [
         (name, f"{len(group):,}", f"{group['duration'].sum() / 3600:.2f}", f"{group['speaker'].nunique():,}")

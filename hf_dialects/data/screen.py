@@ -75,3 +75,8 @@ def write_skipped(skipped: list[Skipped], path: Path) -> None:
     """`skipped.csv`: id, reason, message."""
     frame = pd.DataFrame([asdict(one) for one in skipped], columns=["id", "reason", "message"])
     frame.to_csv(path, index=False)
+
+
+def read_skipped(path: Path) -> list[Skipped]:
+    """What `write_skipped` wrote."""
+    return [Skipped(**row) for row in pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")]

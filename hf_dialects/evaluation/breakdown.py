@@ -93,7 +93,7 @@ def breakdown(
 
 
 def describe_breakdown(table: Sequence[Mapping]) -> str:
-    """The breakdown for the terminal, one table per column, the worst part marked."""
+    """The breakdown for the terminal, one table per column, the lowest accuracy marked."""
     blocks = []
     for column in dict.fromkeys(row["column"] for row in table):
         of_column = [row for row in table if row["column"] == column]
@@ -102,7 +102,7 @@ def describe_breakdown(table: Sequence[Mapping]) -> str:
             [column, "n", "speakers", "dialects", *(name.replace("_f1", " F1").replace("_", " ") for name in metrics)]
         ]
         for row in of_column:
-            notes = [row["accuracy"]["warning"], "WORST" if row["worst"] else None]
+            notes = [row["accuracy"]["warning"], "lowest" if row["worst"] else None]
             lines.append(
                 [
                     row["value"],

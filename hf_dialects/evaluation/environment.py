@@ -14,7 +14,7 @@ HIDDEN = "***"
 
 _TOKEN = re.compile(r"\b(?:hf_(?!dialects\b)|api_org_)[\w.-]+")
 _CREDENTIALS = re.compile(r"(?<=//)[^/@\s]+(?=@)")
-_SECRET_OPTION = re.compile(r"token|password|secret|api.?key", re.IGNORECASE)
+_SECRET_OPTION = re.compile(r"token(?!i)|password|secret|api.?key", re.IGNORECASE)
 _ABSOLUTE_PATH = re.compile(r"""(?<![\w./~:-])/[^\s,;:'"\])}]+""")
 
 

@@ -204,7 +204,8 @@ def describe(results: Mapping) -> str:
         parts.append(describe_breakdown(results["by"]))
     if results["skipped"]:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(results["skipped"].items()))
-        parts.append(f"left out: {sum(results['skipped'].values())} recordings ({reasons})")
+        total = sum(results["skipped"].values())
+        parts.append(f"left out: {total} recording{'s' * (total != 1)} ({reasons})")
     return "\n\n".join(parts)
 
 

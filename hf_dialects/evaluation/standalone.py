@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from datasets import Dataset, DatasetDict, concatenate_datasets
+from datasets import ClassLabel, Dataset, DatasetDict, concatenate_datasets
 
 from hf_dialects.data.load import load_corpus
 from hf_dialects.data.screen import write_skipped
@@ -25,7 +25,6 @@ def evaluate_model(
     by: tuple[str, ...] = (),
     batch_size: int = 16,
     min_speech: float = 0.0,
-    seed: int = 0,
     progress: bool = True,
 ) -> dict:
     """Predict a corpus and write results.json, predictions and skipped.csv.
@@ -61,7 +60,6 @@ def evaluate_model(
         {name: corpus},
         labels,
         clusters,
-        seed=seed,
         selected_on=None,
         environment=environment(str(classifier.device), time.time() - started),
     )
@@ -100,7 +98,8 @@ def with_labels_of_model(corpus: Dataset, labels: list[str]) -> Dataset:
         CorpusError: varieties that the model does not know, by name.
     """
     names = corpus.features["dialect"].names
-    used = sorted({names[label] for label in corpus["dialect"]})
+    found = np.array([-1 if label is None else label for label in corpus["dialect"]])
+    used = sorted({names[label] for label in found if label >= 0})
     unknown = [name for name in used if name not in labels]
     if unknown:
         raise CorpusError(
@@ -109,10 +108,8 @@ def with_labels_of_model(corpus: Dataset, labels: list[str]) -> Dataset:
         )
     if names == labels:
         return corpus
-    from datasets import ClassLabel
-
-    numbers = np.array([labels.index(name) if name in labels else -1 for name in names])
-    column = numbers[np.asarray(corpus["dialect"])].tolist()
+    numbers = np.array([labels.index(name) if name in labels else -1 for name in names] + [-1])
+    column = numbers[found].tolist()  # rows without a label, -1, take the last
     return (
         corpus.remove_columns("dialect").add_column("dialect", column).cast_column("dialect", ClassLabel(names=labels))
     )

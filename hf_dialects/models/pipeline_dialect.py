@@ -82,8 +82,8 @@ def spans_of(n_samples: int, feature_extractor, config, window_s: float | None, 
     return window_spans(
         n_samples,
         rate,
-        window_s,
-        stride_s,
+        window_s or longest,
+        stride_s or getattr(config, "stride_s", None) or window_s,
         tail=getattr(config, "tail", "keep"),
         minimum_samples=minimum_samples(feature_extractor, config),
     )

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 from datasets import Dataset, DatasetDict, concatenate_datasets
 
-from hf_dialects.data.screen import screen, write_skipped
+from hf_dialects.data.screen import read_skipped, screen, write_skipped
 from hf_dialects.data.splits import group_folds
 from hf_dialects.errors import CorpusError
 from hf_dialects.evaluation.environment import environment
 from hf_dialects.evaluation.results import build_results, write_results
 from hf_dialects.inference import Predictions
 from hf_dialects.training.recipe import Recipe
-from hf_dialects.training.run import Screened, baselines_of, cluster_of_each, open_run, read_finished, train_on
+from hf_dialects.training.run import Screened, baselines_of, bootstrap_options, cluster_of_each, device, open_run, read_finished, train_on
 from hf_dialects.training.splits_of_run import grouping, load_data
 
 
@@ -43,7 +43,7 @@ def train_folds(recipe: Recipe, run_dir: Path, k: int, progress: bool = True, tr
     if (results := read_finished(run_dir)) is not None:
         return results
     folds = fold_data(recipe, k, progress)
-    pooled, baselines, rows = [], [], []
+    pooled, baselines, rows, skipped = [], [], [], []
     for index, data in enumerate(folds):
         if progress:
             print(f"fold {index + 1} of {k}: {len(data.splits['train'])} recordings to train, {len(data.splits['test'])} to test")
@@ -54,16 +54,18 @@ def train_folds(recipe: Recipe, run_dir: Path, k: int, progress: bool = True, tr
             train(data, without, folder, progress)
         found = Predictions.read(folder / "predictions" / "test.parquet")
         pooled.append(found)
+        skipped += read_skipped(folder / "skipped.csv")
         rows.append(data.splits["test"])
         baselines.append(baselines_of(data, {"test": found}, progress))
-    results = pool(folds, pooled, rows, baselines, recipe, started)
-    write_skipped(folds[0].skipped, run_dir / "skipped.csv")
+    skipped = sorted(set(skipped), key=lambda one: one.id)
+    results = pool(folds, pooled, rows, baselines, recipe, skipped, started)
+    write_skipped(skipped, run_dir / "skipped.csv")
     results_predictions(pooled).write(run_dir / "predictions" / "test.parquet")
     write_results(results, run_dir / "results.json")
     return results
 
 
-def pool(folds: list[Screened], pooled: list[Predictions], rows: list[Dataset], baselines: list[dict], recipe: Recipe, started: float) -> dict:
+def pool(folds: list[Screened], pooled: list[Predictions], rows: list[Dataset], baselines: list[dict], recipe: Recipe, skipped: list, started: float) -> dict:
     """results.json of the pooled predictions."""
     everything = concatenate_datasets(rows)
     names = baselines[0] if baselines else {}
@@ -76,8 +78,9 @@ def pool(folds: list[Screened], pooled: list[Predictions], rows: list[Dataset], 
         beside,
         seed=recipe.seed,
         selected_on={"split": "validation", "by": "cross_entropy", "folds": len(folds), "grouped_by": list(folds[0].by)},
-        skipped=folds[0].skipped,
-        environment=environment("cpu", time.time() - started),
+        skipped=skipped,
+        environment=environment(device(), time.time() - started),
+        **bootstrap_options(recipe),
     )
 
 

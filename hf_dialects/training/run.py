@@ -196,14 +196,14 @@ def clips(split, extractor, config, arguments: DialectTrainingArguments, trainin
         options = {"analyse": extractor.log_mel, "hop": extractor.hop_length, "window": extractor.window_length}
         options |= {"longest_frames": extractor.frames}
     if arguments.waveform_augment:
-        options["waveform_augment"] = WaveformAugment(**arguments.waveform_augment)
+        options["waveform_augment"] = WaveformAugment.from_recipe(arguments.waveform_augment)
     if arguments.spectral_augment:
         if not own:
             raise RecipeError(
                 "training.spectral_augment works on log-mel features, which this encoder does not take; "
                 "use training.waveform_augment, or the encoder's own masks through model.encoder_overrides.mask_time_prob"
             )
-        options["spectral_augment"] = SpectralAugment(**arguments.spectral_augment)
+        options["spectral_augment"] = SpectralAugment.from_recipe(arguments.spectral_augment)
     crop_s = arguments.crop_s or config.window_s
     return Clips(split, extractor.sampling_rate, crop_s=crop_s, training=training, seed=arguments.seed, **options)
 
@@ -236,8 +236,8 @@ def finish(data: Screened, recipe: Recipe, run_dir: Path, predictions: dict[str,
         seed=recipe.seed,
         selected_on={"split": "validation", "by": "cross_entropy"} | selected,
         skipped=skipped,
-        environment=environment("cuda" if torch.cuda.is_available() else "cpu", time.time() - started),
-        **({"draws": recipe.evaluation["draws"]} if "draws" in recipe.evaluation else {}),
+        environment=environment(device(), time.time() - started),
+        **bootstrap_options(recipe),
     )
     write_results(results, run_dir / "results.json")
     return results
@@ -268,3 +268,13 @@ def cluster_of_each(splits: DatasetDict) -> dict[str, str] | None:
             if found.setdefault(name, group) != group:
                 raise CorpusError(f"dialect {name!r} is in two clusters, {found[name]!r} and {group!r}; every dialect has one")
     return found if found and len(found) == len(splits["train"].features["dialect"].names) else None
+
+
+def bootstrap_options(recipe: Recipe) -> dict:
+    """Options of the intervals that the recipe sets."""
+    return {"draws": recipe.evaluation["draws"]} if "draws" in recipe.evaluation else {}
+
+
+def device() -> str:
+    """What models run on here."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"

@@ -170,7 +170,7 @@ def test_a_split_of_size_zero_is_left_out():
 
 
 def test_columns_of_unknown_values_make_every_example_its_own_group():
-    rows = [{"speaker": None if i % 2 else f"s{i}", "dialect": "a"} for i in range(20)]
+    rows = [{"speaker": f"s{i}" if i < 2 else None, "dialect": "a"} for i in range(20)]
     splits = group_split(corpus(rows), seed=1)
     assert [len(part) for part in splits.values()] == [16, 2, 2]
 

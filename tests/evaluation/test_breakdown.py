@@ -151,5 +151,5 @@ def test_the_table_for_people(rows, made):
     assert lines[0].split() == ["gender", "n", "speakers", "dialects", "accuracy", "macro", "F1"]
     assert lines[1].startswith("f       32  8         2         .875 [")
     assert lines[2].startswith("m       16  4         2         .500 [")
-    assert lines[2].endswith("indicative (4 speakers); WORST")
+    assert lines[2].endswith("indicative (4 speakers); lowest")
     assert [line.split()[0] for line in device.splitlines()] == ["device", "phone", "studio", UNKNOWN]

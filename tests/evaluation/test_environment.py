@@ -25,6 +25,7 @@ TOKEN = "hf_" + "aBcDeFgH12345678"
         ("hf_dialects_" + "x" * 20, "***"),
         (f"--hub_token={TOKEN}", "--hub_token=***"),
         ("password=swordfish", "password=***"),
+        ("model.tokenizer=bpe", "model.tokenizer=bpe"),
         ("https://anna:swordfish@example.org/x", "https://***@example.org/x"),
     ],
 )

@@ -210,13 +210,11 @@ def test_the_fingerprint_is_of_ids_and_labels():
     shuffled = rows.shuffle(seed=0)
     renamed = corpus([1, *rows["dialect"][1:]], id=rows["id"][:], speaker=rows["speaker"][:])
 
-    def of(dataset):
-        return build_results({"test": made}, {"test": dataset}, LABELS, draws=10)["data"]["fingerprint"]
+    def of(dataset, **options):
+        return build_results({"test": made}, {"test": dataset}, LABELS, draws=10, **options)["data"]["fingerprint"]
 
     assert of(rows) == of(shuffled) != of(renamed)
-    assert build_results({"test": made}, {"test": rows}, LABELS, fingerprint="abc", draws=10)["data"][
-        "fingerprint"
-    ] == ("abc")
+    assert of(rows, fingerprint="abc") == "abc"
 
 
 def test_recordings_left_out_are_counted_once_and_baselines_judged_on_the_others():
@@ -314,7 +312,7 @@ def test_the_table_for_people():
     assert all("indicative (4 speakers)" in line for line in lines[2:9])
     assert lines[6].endswith("indicative (4 speakers); 0.000 if perfectly calibrated")
     assert lines[9] == "  judged on fewer than 3 speakers: north (2), south (1), isle (1)"
-    assert lines[-1] == "left out: 1 recordings (corrupt 1)"
+    assert lines[-1] == "left out: 1 recording (corrupt 1)"
 
 
 def test_a_model_that_is_not_better_than_a_baseline_is_called_so_first():

@@ -1,0 +1,115 @@
+"""A split on disk: Parquet that loads like any corpus, and tables of what went where and what the splits share."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from hf_dialects.data.leakage import GROUPS, column_values, leakage
+from hf_dialects.data.splits import split_fingerprint
+from hf_dialects.errors import CorpusError
+
+SHARED = (*GROUPS, "sentence_id")
+
+
+def join_splits(corpus):
+    """The rows of all splits, in their order; a `Dataset` as it is."""
+    from datasets import DatasetDict, concatenate_datasets
+
+    return concatenate_datasets(list(corpus.values())) if isinstance(corpus, DatasetDict) else corpus
+
+
+def new_folder(folder: Path) -> None:
+    """Make the folder.
+
+    Raises:
+        CorpusError: something lies in it; a split on disk is never mixed with another.
+    """
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise CorpusError(f"{folder} exists and is not empty; name a new folder, or remove it")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def write_fold(splits, folder: Path, embed: bool = False, progress: bool = True) -> None:
+    """Write `{split}.parquet` for each split.
+
+    Audio that lies in files is pointed to by absolute paths, so the files must stay where they are; audio that the
+    corpus holds as bytes, as Parquet and the Hub do, is copied.
+
+    Args:
+        splits: `datasets.DatasetDict`.
+        embed: copy the audio of files, too.
+    """
+    from datasets.table import embed_table_storage
+    from tqdm.auto import tqdm
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, dataset in tqdm(splits.items(), desc="writing", unit="split", disable=not progress):
+        if embed:
+            columns = dataset.with_format("arrow")
+            dataset = columns.map(embed_table_storage, batched=True, batch_size=100).with_format(None)
+        dataset.to_parquet(str(folder / f"{name}.parquet"))
+
+
+def write_records(folds: Sequence, folder: Path, options: dict) -> dict:
+    """Write splits.csv (id, split, fold), leakage.csv and split.json.
+
+    Args:
+        folds: one `DatasetDict` for a plain split, k for k folds.
+        options: how the split was made; kept in split.json.
+
+    Returns:
+        the content of split.json: the options, and of each fold the counts and the fingerprint of every split, and what
+        the splits share.
+    """
+    import pandas as pd
+
+    by = tuple(dict.fromkeys((*options["by"], *SHARED)))
+    places, tables, records = [], [], []
+    for number, splits in enumerate(folds):
+        table = leakage(splits, by=by)
+        tables.append(table.reset_index().assign(fold=number))
+        places += [{"id": id, "split": name, "fold": number} for name in splits for id in splits[name]["id"]]
+        records.append(
+            {
+                "splits": {name: _counts(dataset) for name, dataset in splits.items()},
+                "leakage": json.loads(table.to_json(orient="index")),
+            }
+        )
+    places, shared = pd.DataFrame(places), pd.concat(tables)
+    if len(folds) == 1:
+        places, shared = places.drop(columns="fold"), shared.drop(columns="fold")
+    places.to_csv(folder / "splits.csv", index=False)
+    shared.to_csv(folder / "leakage.csv", index=False)
+    content = {**options, "folds": records}
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    (folder / "split.json").write_text(text, encoding="utf-8")
+    return content
+
+
+def describe(records: dict) -> str:
+    """What `write_records` found, as tables for people."""
+    import pandas as pd
+
+    lines = []
+    for number, fold in enumerate(records["folds"]):
+        if len(records["folds"]) > 1:
+            lines.append(f"\nfold {number}")
+        counts = pd.DataFrame.from_dict(fold["splits"], orient="index")
+        counts["sha256"] = counts["sha256"].str[:12]
+        shared = pd.DataFrame.from_dict(fold["leakage"], orient="index")
+        lines += [counts.to_string(), "", "shared between the splits", shared.to_string()]
+    return "\n".join(lines).strip()
+
+
+def _counts(dataset) -> dict:
+    """Rows, hours and speakers, where the corpus states them, dialects, and the fingerprint of a split."""
+    columns = {name: column_values(dataset, name) for name in ("duration", "speaker") if name in dataset.column_names}
+    seconds = [value for value in columns.get("duration", ()) if value is not None]
+    speakers = {value for value in columns.get("speaker", ()) if value is not None}
+    return {
+        "n": len(dataset),
+        "hours": round(sum(seconds) / 3600, 4) if len(seconds) == len(dataset) else None,
+        "speakers": len(speakers) or None,
+        "dialects": len(set(dataset["dialect"])),
+        "sha256": split_fingerprint(dataset),
+    }

@@ -1,0 +1,30 @@
+import inspect
+
+import pytest
+
+from hf_dialects import dataset_scripts
+from hf_dialects.errors import CorpusError
+
+
+def test_the_names_are_those_of_the_files():
+    assert dataset_scripts.names() == ["arabic_speech_commands", "embedded", "fsdd"]
+
+
+@pytest.mark.parametrize("name", dataset_scripts.names())
+def test_every_script_says_what_a_card_needs(name):
+    script = dataset_scripts.script(name)
+    title, _, facts = script.__doc__.partition("\n")
+    assert title.endswith(".")
+    assert len(facts.strip().splitlines()) >= 3
+    assert script.LICENSE
+    assert script.CITATION
+    assert script.RECORDINGS > 0
+    assert list(inspect.signature(script.rows).parameters) == ["source"]
+    assert callable(script.main)
+
+
+def test_an_unknown_corpus_is_an_error_that_lists_the_known():
+    with pytest.raises(
+        CorpusError, match="no corpus is called 'timit'; known are arabic_speech_commands, embedded, fsdd"
+    ):
+        dataset_scripts.script("timit")
