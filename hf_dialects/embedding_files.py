@@ -145,12 +145,13 @@ class FrameFile:
 
     def __init__(self, path: Path):
         self.path, self.temporary = path, path.with_name(f".{path.name}.tmp")
-        self.length, self._size, self._file = 0, 0, self.temporary.open("wb")
+        self.length, self._size, self._file = 0, None, self.temporary.open("wb")
 
     def append(self, frames: np.ndarray) -> int:
         """Add frames (T, D); the row at which they start."""
-        start, self._size = self.length, frames.shape[1]
-        if start == 0:
+        start = self.length
+        if self._size is None:
+            self._size = frames.shape[1]
             self._write_header()
         self._file.write(np.ascontiguousarray(frames, np.float32).data)
         self.length += len(frames)

@@ -25,7 +25,9 @@ def test_the_command_line_starts_without_torch(argv0):
 
 
 def test_elsewhere_import_registers():
-    code = "from transformers import AutoConfig; assert type(AutoConfig.for_model('dialect')).__name__ == 'DialectConfig'"
+    code = (
+        "from transformers import AutoConfig; assert type(AutoConfig.for_model('dialect')).__name__ == 'DialectConfig'"
+    )
     assert {"torch", "transformers"} <= loaded_modules("/home/someone/hf-dialects-study/train.py", code)
 
 

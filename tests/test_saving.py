@@ -177,7 +177,9 @@ def test_interrupted_saving_leaves_the_old_checkpoint(tmp_path, monkeypatch, mom
 
 def test_a_folder_of_something_else_is_not_replaced(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(CheckpointError, match=r"is no checkpoint \(it has no config.json\): name a new or empty folder"):
+    with pytest.raises(
+        CheckpointError, match=r"is no checkpoint \(it has no config.json\): name a new or empty folder"
+    ):
         save_for_hub(tiny.model("wav2vec2"), tiny.feature_extractor("wav2vec2"), tmp_path)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
@@ -213,7 +215,9 @@ def test_a_bare_encoder_loads_only_where_no_head_is_needed(tmp_path):
     encoder = Wav2Vec2Model(tiny.ENCODERS["wav2vec2"]())
     encoder.save_pretrained(tmp_path)
     tiny.feature_extractor("wav2vec2").save_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match="has no weights for 4 parameters, the first: classifier.bias.*no audio class"):
+    with pytest.raises(
+        CheckpointError, match=r"has no weights for 4 parameters, the first: classifier.bias.*no audio class"
+    ):
         load_for_inference(tmp_path)
     model, _ = load_for_inference(tmp_path, head=False)
     assert type(model) is DialectModel
@@ -245,7 +249,9 @@ def test_truncated_weights(saved):
 
 def test_labels_that_do_not_fit_the_weights(saved):
     _change(saved / "config.json", id2label={"0": "north", "1": "south"}, label2id={"north": 0, "south": 1})
-    with pytest.raises(CheckpointError, match=r"has weights for 3 labels, but its config.json names 2: north, south; take"):
+    with pytest.raises(
+        CheckpointError, match=r"has weights for 3 labels, but its config.json names 2: north, south; take"
+    ):
         load_for_inference(saved)
 
 
@@ -260,7 +266,7 @@ def test_settings_that_are_not_valid(saved):
     with pytest.raises(CheckpointError, match="pooling is 'median'; it must be one of: mean"):
         load_for_inference(saved)
     (saved / "config.json").write_text("{")
-    with pytest.raises(CheckpointError, match="cannot be loaded: .*config.json"):
+    with pytest.raises(CheckpointError, match=r"cannot be loaded: .*config.json"):
         load_for_inference(saved)
 
 

@@ -1,5 +1,6 @@
 """hf-dialects prepare"""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -26,5 +27,6 @@ def prepare(
     from hf_dialects.data.prepare import prepare_corpus
     from hf_dialects.dataset_scripts import script
 
-    prepare_corpus(script(corpus), source, out, expect_complete, progress=not quiet, report=typer.echo)
+    report = partial(typer.echo, err=True)
+    prepare_corpus(script(corpus), source, out, expect_complete, progress=not quiet, report=report)
     typer.echo(f"written: {out}; load it with load_corpus({str(out)!r}) or --data {out}")

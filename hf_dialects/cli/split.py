@@ -34,10 +34,10 @@ def split(
     """
     shares = numbers(sizes, float, "--sizes")
     from hf_dialects.data.load import load_corpus
-    from hf_dialects.data.split_folder import describe, join_splits, new_folder, write_fold, write_records
+    from hf_dialects.data.split_folder import check_new, describe, join_splits, write_fold, write_records
     from hf_dialects.data.splits import group_folds, group_split
 
-    new_folder(out)
+    check_new(out)
     corpus = join_splits(load_corpus(data, label=label))
     options = {"by": words(by), "stratify": None if stratify.lower() == "none" else stratify, "seed": seed}
     if folds:

@@ -59,6 +59,14 @@ class Clips(Dataset):
         self._cache: dict[int, np.ndarray] = {}
         self._cache_left = cache_bytes if analyse is not None and self.waveform_augment is None else 0
 
+    @property
+    def lengths(self) -> list[float] | None:
+        """Seconds of every clip, as far as the corpus knows them; buckets need them."""
+        if "duration" not in self.dataset.column_names:
+            return None
+        durations = list(self.dataset["duration"])
+        return [min(one, self.crop_s) if self.crop_s else one for one in durations] if None not in durations else None
+
     def __len__(self) -> int:
         return len(self.ids)
 

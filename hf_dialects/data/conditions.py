@@ -4,10 +4,10 @@ Draws depend on the utterance's id alone, so that a degraded test split is the s
 """
 
 from collections.abc import Callable
-from io import BytesIO
 
 import numpy as np
 
+from hf_dialects.data.audio import SAMPLING_RATE, decode, encode
 from hf_dialects.data.randomness import generator
 from hf_dialects.errors import CorpusError
 
@@ -65,34 +65,28 @@ CONDITIONS: dict[str, Callable] = {"telephone": telephone, "room": room, "noise"
 
 
 def degrade(dataset, condition: str):
-    """The rows of a corpus as heard under a condition, with the same ids; column `condition` says which.
+    """The rows of a corpus as heard under a condition, with the same ids, as FLAC at 16 kHz.
 
     Args:
-        dataset: `datasets.Dataset` in the corpus schema, its audio with bytes.
+        dataset: `datasets.Dataset` in the corpus schema. Its column `condition` is replaced.
         condition: a name in `CONDITIONS`.
 
     Raises:
         CorpusError: unknown condition.
     """
-    import soundfile
-    from datasets import Audio, Dataset, Value
+    import pyarrow as pa
+    from datasets import Audio, Dataset, Features, Value
 
     check_condition(condition)
     cells = []
-    for id, audio in zip(list(dataset["id"]), list(dataset["audio"]), strict=True):
-        waveform, sampling_rate = soundfile.read(BytesIO(audio["bytes"]), dtype="float32")
-        degraded = CONDITIONS[condition](waveform, sampling_rate, generator(0, 0, id, condition))
-        file = BytesIO()
-        soundfile.write(file, degraded, sampling_rate, format="FLAC", subtype="PCM_16")
-        cells.append({"bytes": file.getvalue(), "path": f"{id}.flac"})
-    features = dataset.features.copy()
-    sampling_rate = features["audio"].sampling_rate
-    features["audio"] = {"bytes": Value("binary"), "path": Value("string")}
-    features["condition"] = Value("string")
-    unchanged = {name: list(dataset[name]) for name in features if name not in ("audio", "condition")}
-    columns = {**unchanged, "audio": cells, "condition": [condition] * len(cells)}
-    degraded = Dataset.from_dict({name: columns[name] for name in features}, features=features)
-    return degraded.cast_column("audio", Audio(sampling_rate=sampling_rate, decode=False))
+    for id, audio in zip(list(dataset["id"]), dataset["audio"], strict=True):
+        degraded = CONDITIONS[condition](decode(audio), SAMPLING_RATE, generator(0, 0, id, condition))
+        cells.append({"bytes": encode(degraded, SAMPLING_RATE), "path": f"{id}.flac"})
+    replaced = {"audio": Audio(sampling_rate=SAMPLING_RATE, decode=False), "condition": Value("string")}
+    features = Features({**dataset.features, **replaced})
+    columns = {name: list(dataset[name]) for name in features if name not in replaced}
+    columns |= {"audio": cells, "condition": [condition] * len(cells)}
+    return Dataset(pa.table({name: columns[name] for name in features}, schema=features.arrow_schema))
 
 
 def check_condition(condition: str) -> None:

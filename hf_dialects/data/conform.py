@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hf_dialects.data.schema import COLUMNS, NUMBERS, features
 from hf_dialects.errors import CorpusError
 
-__all__ = ["Conversion", "class_names", "conform", "conform_stream", "find_roles"]
+__all__ = ["Conversion", "class_names", "common_features", "conform", "conform_stream", "find_roles"]
 
 DISPLACED = "_original"  # suffix of a column whose name another column needs
 STREAM_BATCH = 16  # rows converted at once: their audio is in memory
@@ -25,6 +25,8 @@ class Conversion:
         others: whether rows with another label, or none, may occur (they get a null label), else they are an error.
         clusters: names of the clusters; None = there is no such column.
         paths_from: folder that relative paths of recordings start from; None = recordings must be held as bytes.
+        prefix: put before every id.
+        constants: columns with one value in all rows.
     """
 
     source: str
@@ -33,6 +35,8 @@ class Conversion:
     others: bool = False
     clusters: Sequence[str] | None = None
     paths_from: Path | None = None
+    prefix: str = ""
+    constants: Mapping[str, str] = field(default_factory=dict)
 
     def columns(self, given: Mapping[str, list], types: Mapping, paths: Sequence[str | None]) -> dict[str, list]:
         """The columns of the schema, but for the audio, of some rows.
@@ -51,7 +55,8 @@ class Conversion:
                 f"{self.source}, row {ids.index(None) + 1}: the recording has neither an id nor a file name; "
                 "add a column with unique ids, or name it with columns={'id': …}"
             )
-        found = {"id": ids}
+        found = {"id": [self.prefix + id for id in ids]}
+        found |= {name: [value] * len(ids) for name, value in self.constants.items()}
         for role, name in self.roles.items():
             if role in NUMBERS:
                 found[role] = [_number(value, self, role, id) for value, id in zip(given[name], ids, strict=True)]
@@ -64,16 +69,34 @@ class Conversion:
         if not self.others and None in found["dialect"]:
             without = [id for id, code in zip(ids, found["dialect"], strict=True) if code is None]
             raise CorpusError(
-                f"{self.source}: {len(without)} rows have no {self.roles['dialect']}: {', '.join(without[:5])}; fill it in, "
-                "or keep only the rows with certain labels (labels=)"
+                f"{self.source}: {len(without)} rows have no {self.roles['dialect']}: {', '.join(without[:5])}; "
+                "fill it in, or keep only the rows with certain labels (labels=)"
             )
         return found
 
     def features(self, given):
         """`datasets.Features`: columns of the schema that there are, in its order, then the others of the source."""
-        own = {name: type for name, type in given.items() if self.roles.get(name) != name}
+        from datasets import Value
+
+        named = {
+            name: _displaced(name, self)
+            for name in given
+            if self.roles.get(name) != name and name != self.roles["audio"]
+        }
         wanted = features(self.labels, self.clusters)
-        return type(wanted)({name: wanted[name] for name in COLUMNS if name in self.roles or name == "id"} | own)
+        found = {name: wanted[name] for name in COLUMNS if name in self.roles or name == "id"}
+        found |= {name: Value("string") for name in self.constants}
+        return type(wanted)(found | {named[name]: given[name] for name in named})
+
+
+def common_features(several: Sequence):
+    """`datasets.Features` with the columns of all: types that differ become one that holds both, at last text."""
+    merged = {}
+    for given in several:
+        for name, feature in given.items():
+            merged[name] = _common_type(name, merged[name], feature) if name in merged else feature
+    order = [name for name in COLUMNS if name in merged] + [name for name in merged if name not in COLUMNS]
+    return type(several[0])({name: merged[name] for name in order})
 
 
 def find_roles(columns: Iterable[str], asked: Mapping[str, str], source: str) -> dict[str, str]:
@@ -97,56 +120,74 @@ def find_roles(columns: Iterable[str], asked: Mapping[str, str], source: str) ->
     return {role: asked.get(role, role) for role in COLUMNS if role in asked or role in columns}
 
 
-def class_names(datasets: Iterable, column: str) -> list[str]:
-    """Names of the classes in a column: in the order of the `ClassLabel` on which all datasets agree, else sorted."""
+def class_names(columns: Iterable[tuple]) -> list[str]:
+    """Names of the classes in some columns: in the order of the `ClassLabel` on which all agree, else sorted.
+
+    Args:
+        columns: pairs of dataset and column; where it is a `ClassLabel`, the dataset may be a stream.
+    """
     import pyarrow.compute as pc
 
     found = []
-    for dataset in datasets:
-        type = dataset.features[column]
-        values = range(type.num_classes) if hasattr(type, "names") else pc.unique(dataset.data.column(column)).to_pylist()
-        names = _texts(values, type)
-        found.append(names if hasattr(type, "names") else sorted(set(names) - {None}))
-    return found[0] if all(names == found[0] for names in found) else sorted({name for names in found for name in names})
+    for dataset, column in columns:
+        feature = dataset.features[column]
+        if hasattr(feature, "names"):
+            found.append(list(feature.names))
+        else:
+            found.append(sorted(set(_texts(pc.unique(dataset.data.column(column)).to_pylist(), feature)) - {None}))
+    if all(names == found[0] for names in found):
+        return found[0] if found else []
+    return sorted({name for names in found for name in names})
 
 
-def conform(dataset, conversion: Conversion):
-    """`Dataset` in the schema, without the rows of other labels. Audio that it holds is not copied.
+def conform(dataset, conversion: Conversion, wanted):
+    """`Dataset` in the schema. Audio that it holds is not copied. Rows of other labels have a null label.
+
+    Args:
+        wanted: `datasets.Features` of the result, from `Conversion.features` or `common_features`.
 
     Raises:
         CorpusError: a value that fits no label or number, or a recording without the path or bytes it needs.
     """
     dataset, conversion = _named(dataset, conversion)
-    given, wanted = dataset.features, conversion.features(dataset.features)
-    dataset = dataset.cast_column("audio", wanted["audio"])
-    dataset, paths = _with_paths(dataset, conversion)
-    columns = {name: dataset.data.column(name).to_pylist() for role, name in conversion.roles.items() if role != "audio"}
+    given = dataset.features
+    dataset, paths = _with_paths(dataset.cast_column("audio", wanted["audio"]), conversion)
+    columns = {
+        name: dataset.data.column(name).to_pylist() for role, name in conversion.roles.items() if role != "audio"
+    }
     found = conversion.columns(columns, given, paths)
-    dataset = dataset.remove_columns([role for role in found if role in dataset.column_names])
-    for role, values in found.items():
-        dataset = dataset.add_column(role, values, feature=wanted[role])
-    dataset = dataset.select_columns(list(wanted))
-    if None not in found["dialect"]:
-        return dataset
-    return dataset.select([row for row, code in enumerate(found["dialect"]) if code is not None])
+    for name, feature in wanted.items():
+        if name not in given:
+            found.setdefault(name, [None] * len(dataset))
+        elif name not in found and name != "audio" and given[name] != feature:
+            found[name] = _converted(dataset.data.column(name).to_pylist(), given[name], feature)
+    dataset = dataset.remove_columns([name for name in found if name in given])
+    for name, values in found.items():
+        dataset = dataset.add_column(name, values, feature=wanted[name])
+    return dataset.select_columns(list(wanted))
 
 
-def conform_stream(dataset, conversion: Conversion):
-    """`IterableDataset` in the schema, converted while it is read; errors as of `conform` come then."""
+def conform_stream(dataset, conversion: Conversion, wanted):
+    """`IterableDataset` in the schema, without the rows of other labels. Rows are converted when they are read."""
     from datasets import Audio, Value
 
     dataset, conversion = _named(dataset, conversion)
-    given, wanted = dataset.features, conversion.features(dataset.features)
+    given = dataset.features
     if isinstance(given["audio"], Audio):
         dataset = dataset.cast_column("audio", wanted["audio"])
 
     def convert(batch: dict[str, list]) -> dict[str, list]:
         cells = [_cell(value) for value in batch["audio"]]
-        paths = [_checked_path(cell["path"], cell["bytes"] is None, conversion) for cell in cells]
-        batch = batch | conversion.columns(batch, given, [cell["path"] for cell in cells])
-        batch["audio"] = [cell | {"path": path} for cell, path in zip(cells, paths, strict=True)]
-        kept = [row for row, code in enumerate(batch["dialect"]) if code is not None]
-        return {name: [batch[name][row] for row in kept] for name in wanted}
+        found = conversion.columns(batch, given, [cell["path"] for cell in cells])
+        found["audio"] = [
+            cell | {"path": _checked_path(cell["path"], cell["bytes"] is None, conversion)} for cell in cells
+        ]
+        for name, feature in wanted.items():
+            if name not in found:
+                absent = name not in given
+                found[name] = [None] * len(cells) if absent else _converted(batch[name], given[name], feature)
+        kept = [row for row, code in enumerate(found["dialect"]) if code is not None]
+        return {name: [found[name][row] for row in kept] for name in wanted}
 
     plain = wanted.copy()  # encoding into Audio would need torchcodec
     plain["audio"] = {"bytes": Value("binary"), "path": Value("string")}
@@ -154,16 +195,48 @@ def conform_stream(dataset, conversion: Conversion):
     return converted.cast_column("audio", wanted["audio"])
 
 
+def _displaced(name: str, conversion: Conversion) -> str:
+    """The name that a column of the source has afterwards."""
+    taken = conversion.roles.get(name, name) != name or name in conversion.constants
+    return name + DISPLACED if taken else name
+
+
 def _named(dataset, conversion: Conversion):
-    """Dataset and conversion such that no column of the schema's name plays another role, and the audio is `audio`."""
+    """Dataset and conversion such that no column has a name that another needs, and the audio is called `audio`."""
     roles = conversion.roles
-    renamed = {role: role + DISPLACED for role, name in roles.items() if name != role and role in dataset.column_names}
+    renamed = {name: _displaced(name, conversion) for name in dataset.features if _displaced(name, conversion) != name}
     if roles["audio"] != "audio":
         renamed[roles["audio"]] = "audio"
     if not renamed:
         return dataset, conversion
     roles = {role: renamed.get(name, name) for role, name in roles.items()}
     return dataset.rename_columns(renamed), replace(conversion, roles=roles)
+
+
+def _common_type(name: str, one, other):
+    from datasets import ClassLabel, Value
+
+    if one == other:
+        return one
+    if not isinstance(one, Value | ClassLabel) or not isinstance(other, Value | ClassLabel):
+        raise CorpusError(f"column {name!r} holds {one} in one source and {other} in another; rename or drop it in one")
+    types = {one.dtype, other.dtype}
+    numeric = not isinstance(one, ClassLabel) and not isinstance(other, ClassLabel) and "bool" not in types
+    if numeric and all(dtype.startswith(("int", "uint")) for dtype in types):
+        return Value("int64")
+    return Value(
+        "float64" if numeric and all(dtype.startswith(("int", "uint", "float")) for dtype in types) else "string"
+    )
+
+
+def _converted(values: list, given, wanted) -> list:
+    """Values of one column as those of another type, as `_common_type` chose it."""
+    if getattr(wanted, "dtype", None) != "string" or given == wanted:
+        return values
+    return [
+        None if value is None else str(value)
+        for value in (_texts(values, given) if hasattr(given, "names") else values)
+    ]
 
 
 def _with_paths(dataset, conversion: Conversion):
@@ -192,8 +265,8 @@ def _checked_path(path: str | None, needed: bool, conversion: Conversion) -> str
         return path
     if conversion.paths_from is None:
         raise CorpusError(
-            f"{conversion.source}: the recording {path!r} is a path without its bytes, and the file is not part of the data; "
-            "embed the audio when writing Parquet"
+            f"{conversion.source}: the recording {path!r} is a path without its bytes, and the file is not part of the "
+            "data; embed the audio when writing Parquet"
         )
     if path is None or os.path.isabs(path):
         return path  # without either the recording counts as missing
@@ -222,7 +295,9 @@ def _text(value) -> str:
     if isinstance(value, float) and value.is_integer():  # integers with gaps become floats in many tables
         value = int(value)
     if not isinstance(value, (str, int)):
-        raise CorpusError(f"{value!r} ({value.__class__.__name__}) cannot name anything; text or a whole number is expected")
+        raise CorpusError(
+            f"{value!r} ({value.__class__.__name__}) cannot name anything; text or a whole number is expected"
+        )
     return str(value)
 
 

@@ -12,17 +12,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from io import BytesIO
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
+from hf_dialects.data.audio import SAMPLING_RATE, encode, resample
 from hf_dialects.errors import DialectError
 from hf_dialects.extras import require
 
-__all__ = ["SAMPLING_RATE", "Synthesiser", "render"]
-
-SAMPLING_RATE = 16000  # Hz, of what `render` gives
+__all__ = ["Synthesiser", "render"]
 
 # speak_lib.h
 OUTPUT_SYNCHRONOUS = 2
@@ -30,6 +29,9 @@ INITIALIZE_DONT_EXIT = 0x8000
 CHARS_UTF8 = 1
 POSITION_CHARACTER = 1
 RATE, PITCH = 1, 3
+
+# the package then loads as for the command line, without torch
+FRESH_PROCESS = "import sys; sys.argv = ['hf-dialects']; from hf_dialects.data.espeak import main; main()"
 
 Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
@@ -126,29 +128,31 @@ def render(calls: Sequence[dict]) -> Iterator[bytes]:
 
     Raises:
         MissingExtra: espeakng-loader is not installed.
-        DialectError: the process ended early; the message ends with what it said.
+        DialectError: the process ended early; the message ends with its last words.
     """
     require("espeakng_loader", extra="demo")
     package_root = str(Path(__file__).resolve().parents[2])
     paths = [package_root, os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    command = [sys.executable, "-m", "hf_dialects.data.espeak"]
+    command = [sys.executable, "-c", FRESH_PROCESS]
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, env=environment
         )
         try:
-            with process.stdin as stdin:
+            with suppress(BrokenPipeError), process.stdin as stdin:  # why it broke is told below
                 stdin.write(json.dumps(list(calls)).encode())
             for done in range(len(calls)):
                 header = process.stdout.read(4)
                 size = struct.unpack("<I", header)[0] if len(header) == 4 else None
                 flac = process.stdout.read(size) if size else b""
                 if not size or len(flac) < size:
-                    process.wait()
+                    status = process.wait()
                     errors.seek(0)
                     said = errors.read().decode(errors="replace").strip().rpartition("\n")[2]
-                    raise DialectError(f"eSpeak NG stopped after {done} of {len(calls)} utterances: {said}")
+                    raise DialectError(
+                        f"eSpeak NG stopped after {done} of {len(calls)} utterances (status {status}): {said}"
+                    )
                 yield flac
         finally:
             process.stdout.close()
@@ -158,21 +162,10 @@ def render(calls: Sequence[dict]) -> Iterator[bytes]:
 
 def main() -> None:
     """The fresh process of `render`: JSON on stdin → for each call the size (4 bytes) and the FLAC file on stdout."""
-    import soundfile
-    from scipy.signal import resample_poly
-
     calls = json.load(sys.stdin.buffer)
     synthesiser = Synthesiser()
     for call in calls:
-        samples = synthesiser.speak(**call).astype(np.float64)
-        samples = resample_poly(samples, SAMPLING_RATE, synthesiser.sampling_rate)
-        file = BytesIO()
-        pcm = np.clip(np.rint(samples), -32768, 32767).astype(np.int16)
-        soundfile.write(file, pcm, SAMPLING_RATE, format="FLAC", subtype="PCM_16")
-        flac = file.getvalue()
+        waveform = synthesiser.speak(**call).astype(np.float32) / 2**15
+        flac = encode(resample(waveform, synthesiser.sampling_rate, SAMPLING_RATE), SAMPLING_RATE, "flac")
         sys.stdout.buffer.write(struct.pack("<I", len(flac)) + flac)
     sys.stdout.buffer.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -26,8 +26,8 @@ SPLIT_NAMES = {
     "testing": "test",
 }
 EXPECTED = (
-    f"{' or '.join(METADATA)} with a column file_name, or one folder per dialect, or folders train, validation and test "
-    "with one of these in each"
+    f"{' or '.join(METADATA)} with a column file_name, or one folder per dialect, or folders train, validation and "
+    "test with one of these in each"
 )
 
 
@@ -131,7 +131,8 @@ def _by_folder(recordings: Sequence[str], depth: int, name: str) -> list[Listed]
     result = []
     for file in recordings:
         *above, dialect = file.split("/")[:depth]
-        result.append(Listed(file, name, {"dialect": dialect} | {"split": canonical_split(split) for split in above}))
+        split = {"split": canonical_split(above[0])} if above else {}
+        result.append(Listed(file, name, {"dialect": dialect} | split))
     return result
 
 
@@ -160,8 +161,8 @@ def _placed(found: Sequence[Listed], root: Path, links_to: Path | None) -> list[
         if not _below(path, top) or not _below(target, real(os.path.abspath(links_to or top))):
             link = f" (a link leads to {target})" if _below(path, top) else ""
             raise CorpusError(
-                f"{where}: {file!r} lies outside {top}{link}; move it there, or name a folder that holds all recordings "
-                "with audio_root="
+                f"{where}: {file!r} lies outside {top}{link}; move it there, or name a folder that holds all "
+                "recordings with audio_root="
             )
         row = {"audio": {"bytes": None, "path": path}} | columns
         if row.get("id") is None:

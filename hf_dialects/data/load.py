@@ -1,37 +1,20 @@
 """Any corpus → a dataset in the schema."""
 
-import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from hf_dialects.data import repository
-from hf_dialects.data.conform import Conversion, class_names, common_features, conform, conform_stream, find_roles
-from hf_dialects.data.folders import canonical_split, read_folder, read_manifest
-from hf_dialects.data.manifest import SUFFIXES
-from hf_dialects.errors import AudioError, CorpusError, MissingExtra
+from hf_dialects.data.audio import duration_s
+from hf_dialects.data.folders import canonical_split
+from hf_dialects.data.sources import Options, open_source
+from hf_dialects.data.union import Part, conformed, joined, sorted_into_splits
+from hf_dialects.errors import AudioError, CorpusError
 
 __all__ = ["load_corpus"]
 
-logger = logging.getLogger(__name__)
-
 Source = str | os.PathLike
-
-
-@dataclass
-class Opened:
-    """A source that was opened: its datasets by split (None = not split), as they are.
-
-    Attributes:
-        paths_from: folder that relative paths of recordings start from; None = no paths are accepted.
-        fetch: what brings the bytes into a streamed example, where they are not in the data.
-    """
-
-    splits: dict
-    paths_from: Path | None = None
-    fetch: Callable | None = None
 
 
 def load_corpus(
@@ -53,9 +36,9 @@ def load_corpus(
     Args:
         source: one of
 
-            - a folder with `metadata.csv`, `.tsv` or `.jsonl` (column `file_name`; a column `split` splits it), with one
-              folder per dialect, or with folders train, validation and test ("dev" and "valid" mean validation) holding
-              either;
+            - a folder with `metadata.csv`, `.tsv` or `.jsonl` (column `file_name`; a column `split` splits it), or with
+              one folder per dialect, or with folders train, validation and test that hold either ("dev" and "valid"
+              mean validation);
             - a CSV, TSV or JSON lines file with a column `file_name`, `path` or `audio`, relative to it;
             - a Parquet file or a folder of them, audio as bytes or path; a folder written by `save_to_disk`;
             - a dataset of the Hugging Face Hub ("owner/name"), of Parquet files or a folder as above;
@@ -69,7 +52,7 @@ def load_corpus(
         label: column that names the dialect. It is kept beside `dialect`; a `dialect` of another meaning becomes
             `dialect_original`.
         streaming: read recordings only when they are reached; string labels in Parquet then need `labels`.
-        labels: keep only these, numbered in this order. Default: all, sorted by name, or in the order of a `ClassLabel`.
+        labels: keep only these, numbered in this order. Default: all, by name or in `ClassLabel` order.
         columns: column of the schema → column of the source, such as {"speaker": "client_id", "id": "path"}.
         audio_root: folder that the paths in a table start from and may not leave; default its own. "/" accepts any
             absolute path.
@@ -78,29 +61,88 @@ def load_corpus(
         cache_dir: for what is downloaded or converted.
 
     Returns:
-        `Dataset`, or `DatasetDict` where there are splits and `split` is None; `IterableDataset(Dict)` when streaming. Columns
-        are those of the corpus schema that the source has, at least `audio`, `dialect` and `id` (default: the file's path
-        within its source, without suffix), then its others, untouched. Files that are listed but missing are found
-        when decoded, or by `check_corpus`.
+        `Dataset`, or `DatasetDict` where there are splits and `split` is None; `IterableDataset(Dict)` when streaming.
+        Columns are those of the corpus schema that the source has, at least `audio`, `dialect` and `id` (default: the
+        file's path within its source, without suffix), then its others, untouched. Files that are listed but missing
+        are found when decoded, or by `check_corpus`.
 
     Raises:
-        CorpusError: not a corpus; column, label or split that does not exist; duplicate ids; rows without a label; files
-            outside the folder; an empty split; Hub out of reach.
+        CorpusError: not a corpus; column, label or split that does not exist; duplicate ids; rows without a label;
+            files outside the folder; an empty split; Hub out of reach.
     """
     if fill_duration and streaming:
         raise ValueError("fill_duration reads all recordings, streaming none; use one of them")
-    options = {"streaming": streaming, "audio_root": audio_root, "config": config, "revision": revision, "cache_dir": cache_dir}
-    named = _named(source)
-    opened = {name: _open(one, **options) for name, one in named.items()}
+    options = Options(streaming, Path(audio_root) if audio_root else None, config, revision, cache_dir)
     asked = dict(columns or {}) | ({"dialect": label} if label != "dialect" else {})
-    several = not isinstance(source, Source)
-    parts = _conform(opened, asked, labels, several)
-    if not streaming:
-        parts = {name: _by_column(splits, name) for name, splits in parts.items()}
-    corpus = _joined(parts)
-    if not streaming:
-        corpus = {name: _without_null_labels(dataset, name, labels) for name, dataset in corpus.items()}
-        _check_ids(corpus)
+    sources = {name: open_source(one, options) for name, one in _named(source).items()}
+    parts = sorted_into_splits(conformed(sources, asked, labels, several=not isinstance(source, Source)))
+    _check_ids(parts)
+    corpus = joined(parts, streaming)
     if fill_duration:
         corpus = {name: _with_duration(dataset) for name, dataset in corpus.items()}
     return _chosen(corpus, split, streaming)
+
+
+def _named(source) -> dict[str, Source]:
+    """Name → source; the last part of its path, or of the part of a Hub id."""
+    if isinstance(source, Mapping):
+        named = list(source.items())
+    else:
+        several = [source] if isinstance(source, Source) else list(source)
+        named = [
+            (Path(os.path.abspath(one)).stem if os.path.exists(one) else str(one).split("/")[-1], one)
+            for one in several
+        ]
+    if not named:
+        raise CorpusError('no source was given; name a folder, a manifest, a Hub dataset or "demo"')
+    twice = [name for name, n in Counter(name for name, _ in named).items() if n > 1]
+    if twice:
+        raise CorpusError(f"two sources are called {twice[0]!r}; give them as a mapping of different names to sources")
+    return dict(named)
+
+
+def _check_ids(parts: Sequence[Part]) -> None:
+    """Ids must be unique over all splits; of streams nothing is known."""
+    counts = Counter(id for part in parts if not part.streamed for id in part.dataset["id"])
+    twice = [id for id, n in counts.items() if n > 1]
+    if twice:
+        raise CorpusError(
+            f"{len(twice)} ids occur more than once: {', '.join(twice[:5])}; ids are the paths of the files without "
+            "suffix unless there is a column id (or columns={'id': …}) with unique values"
+        )
+
+
+def _with_duration(dataset):
+    """The dataset with null durations filled from headers, as far as those can be read."""
+    from datasets import Value
+    from tqdm.auto import tqdm
+
+    def seconds(row: int) -> float | None:
+        try:
+            return duration_s(dataset[row]["audio"])
+        except AudioError:
+            return None
+
+    durations = list(dataset["duration"]) if "duration" in dataset.column_names else [None] * len(dataset)
+    rows = [row for row, value in enumerate(durations) if value is None]
+    with ThreadPoolExecutor(4) as pool:
+        found = tqdm(pool.map(seconds, rows), total=len(rows), desc="reading headers", unit="clip", disable=None)
+        for row, value in zip(rows, found, strict=True):
+            durations[row] = value
+    if "duration" in dataset.column_names:
+        dataset = dataset.remove_columns("duration")
+    return dataset.add_column("duration", durations, feature=Value("float32"))
+
+
+def _chosen(corpus: dict, split: str | None, streaming: bool):
+    from datasets import DatasetDict, IterableDatasetDict
+
+    if split is None:
+        return corpus[None] if None in corpus else (IterableDatasetDict if streaming else DatasetDict)(corpus)
+    if None in corpus:
+        raise CorpusError(
+            f"there is no split {split!r}: the corpus is not split; make splits with group_split, or leave it out"
+        )
+    if canonical_split(split) not in corpus:
+        raise CorpusError(f"there is no split {split!r}; there are {', '.join(corpus)}")
+    return corpus[canonical_split(split)]

@@ -71,15 +71,21 @@ def prepare_corpus(
             raise CorpusError(f"{message}. Complete the copy, or prepare what is there without --expect-complete")
         report(f"warning: {message}")
     report(f"{plan.n_rows:,} recordings, {plan.n_bytes / 2**20:,.1f} MiB of audio, {len(plan.shards)} files")
-    unreadable = write_shards(rows, plan, out, progress)
+    write_shards(rows, plan, out, progress)
+    written = read_counted(plan, out)
+    unreadable = written["id"][written["duration"].isna()].tolist()
     if unreadable:
         report(f"warning: {len(unreadable)} recordings cannot be read as audio: {', '.join(unreadable[:5])}")
-    (out / "README.md").write_text(card(script, plan, out), encoding="utf-8")
+    (out / "README.md").write_text(card(script, plan, written), encoding="utf-8")
     return plan
 
 
-def card(script: ModuleType, plan: Plan, out: Path) -> str:
-    """The README.md of a prepared corpus, with counts read from its files."""
+def card(script: ModuleType, plan: Plan, written) -> str:
+    """The README.md of a prepared corpus.
+
+    Args:
+        written: from `read_counted`.
+    """
     title, _, facts = (script.__doc__ or "").strip().partition("\n")
     splits = dict.fromkeys(shard.split for shard in plan.shards)
     return CARD.format(
@@ -89,24 +95,28 @@ def card(script: ModuleType, plan: Plan, out: Path) -> str:
         ),
         title=title.rstrip("."),
         facts=facts.strip(),
-        table="\n".join(f"| {' | '.join(line)} |" for line in count_table(plan, out)),
+        table="\n".join(f"| {' | '.join(line)} |" for line in count_table(written)),
         licence=script.LICENSE,
         citation=script.CITATION,
         columns=", ".join(f"`{name}`" for name in plan.features()),
     )
 
 
-def count_table(plan: Plan, out: Path) -> list[tuple[str, str, str, str]]:
-    """Dialect, recordings, hours and speakers of each dialect, then of all."""
+def read_counted(plan: Plan, out: Path):
+    """DataFrame of what is counted of every recording: id, dialect (its name), duration and speaker."""
     import pandas as pd
 
-    columns = [name for name in ("dialect", "duration", "speaker") if name in plan.columns]
-    frame = pd.concat([pd.read_parquet(out / shard.name, columns=columns) for shard in plan.shards])
-    frame = frame.reindex(columns=["dialect", "duration", "speaker"])
-    groups = [(plan.labels[code], group) for code, group in frame.groupby("dialect")] + [("all", frame)]
+    columns = [name for name in ("id", "dialect", "duration", "speaker") if name in plan.columns]
+    frame = pd.concat([pd.read_parquet(out / "data" / shard.name, columns=columns) for shard in plan.shards])
+    frame["dialect"] = [plan.labels[code] for code in frame["dialect"]]
+    return frame.reindex(columns=["id", "dialect", "duration", "speaker"])
+
+
+def count_table(written) -> list[tuple[str, str, str, str]]:
+    """Name, recordings, hours and speakers of each dialect, then of all."""
     return [
         (name, f"{len(group):,}", f"{group['duration'].sum() / 3600:.2f}", f"{group['speaker'].nunique():,}")
-        for name, group in groups
+        for name, group in [*written.groupby("dialect"), ("all", written)]
     ]
 
 

@@ -52,7 +52,9 @@ def repository_rows(
     from huggingface_hub import snapshot_download
 
     tables = [f"*{name}" for name in METADATA]
-    wanted = tables if streaming else tables + [f"*{form}" for suffix in AUDIO_SUFFIXES for form in (suffix, suffix.upper())]
+    wanted = (
+        tables if streaming else tables + [f"*{form}" for suffix in AUDIO_SUFFIXES for form in (suffix, suffix.upper())]
+    )
     with _reaching(repository):
         folder = Path(
             snapshot_download(
@@ -95,6 +97,6 @@ def _reaching(what: str) -> Iterator[None]:
     except Exception as error:  # the HTTP library's own errors share no base class with the Hub's
         why = str(error).strip().split("\n")[0]
         raise CorpusError(
-            f"{what} cannot be read from the Hugging Face Hub: {type(error).__name__}: {why}. Check the name, the network, and "
-            "for private or gated data the login (hf auth login)"
+            f"{what} is no file here, and cannot be read from the Hugging Face Hub: {type(error).__name__}: {why}. "
+            "Check the name, the network, and for private or gated data the login (hf auth login)"
         ) from error

@@ -18,7 +18,7 @@ Rows = Callable[[], Iterable[dict]]
 
 @dataclass(frozen=True)
 class Shard:
-    """One file: its name below the corpus' folder, its split, and how many rows it holds."""
+    """One file: its name, its split, and how many rows it holds."""
 
     name: str
     split: str
@@ -112,7 +112,7 @@ def plan_shards(rows: Rows, shard_bytes: int = SHARD_BYTES) -> Plan:
             f"{sum(n for n, _ in cuts[UNSPLIT])} of {len(ids)} rows have no split; give one to all rows or to none"
         )
     shards = tuple(
-        Shard(f"data/{split}-{i:05d}-of-{len(sizes):05d}.parquet", split, n_rows)
+        Shard(f"{split}-{i:05d}-of-{len(sizes):05d}.parquet", split, n_rows)
         for split, sizes in cuts.items()
         for i, (n_rows, _) in enumerate(sizes)
     )

@@ -1,6 +1,7 @@
 """Rows → sharded Parquet in the corpus schema, with the audio inside. Interrupted writing goes on at the next shard."""
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
@@ -10,16 +11,15 @@ from hf_dialects.errors import AudioError, CorpusError
 ROW_GROUP = 100  # rows; a reader that wants one recording decodes its row group
 
 
-def write_shards(rows: Rows, plan: Plan, out: Path, progress: bool = True) -> list[str]:
-    """Write the shards that are not there yet, each under a temporary name first.
+def write_shards(rows: Rows, plan: Plan, out: Path, progress: bool = True) -> None:
+    """Write the shards into data/ of `out`, which appears when all of them are whole; until then into data.part/.
+
+    A recording without a readable header is written with a null `duration`.
 
     Args:
         rows: those that were planned.
         plan: from `plan_shards`.
         out: folder; it may hold an interrupted writing of the same plan.
-
-    Returns:
-        ids whose audio has no readable header; their `duration` is null.
 
     Raises:
         CorpusError: the folder holds something else.
@@ -27,22 +27,26 @@ def write_shards(rows: Rows, plan: Plan, out: Path, progress: bool = True) -> li
     from tqdm.auto import tqdm
 
     _claim(out, plan)
+    if (out / "data").is_dir():
+        return
+    building = out / "data.part"
+    building.mkdir(exist_ok=True)
     features = plan.features()
     queues = {split: [s for s in plan.shards if s.split == split] for split in {s.split for s in plan.shards}}
     waiting: dict[str, list[dict]] = {split: [] for split in queues}
-    seen, unreadable = dict.fromkeys(queues, 0), []
+    seen = dict.fromkeys(queues, 0)
     for row in tqdm(rows(), total=plan.n_rows, desc="writing", unit="clip", disable=not progress):
         split = row.get("split") or UNSPLIT
         shard = queues[split][0]
-        path, seen[split] = out / shard.name, seen[split] + 1
+        path, seen[split] = building / shard.name, seen[split] + 1
         if not path.is_file():
-            waiting[split].append(_embedded(row, unreadable))
+            waiting[split].append(_embedded(row))
         if seen[split] == shard.rows:
             if waiting[split]:
                 _write(waiting[split], features, path)
             waiting[split], seen[split] = [], 0
             queues[split].pop(0)
-    return unreadable
+    building.rename(out / "data")
 
 
 def _claim(out: Path, plan: Plan) -> None:
@@ -62,21 +66,18 @@ def _claim(out: Path, plan: Plan) -> None:
         shards = [asdict(shard) for shard in plan.shards]
         content = {"fingerprint": plan.fingerprint, "rows": plan.n_rows, "shards": shards}
         _replace(record, (json.dumps(content, indent=2) + "\n").encode())
-    (out / "data").mkdir(exist_ok=True)
 
 
-def _embedded(row: dict, unreadable: list[str]) -> dict:
-    """The row with its audio inside, named by its id, and its duration in seconds."""
+def _embedded(row: dict) -> dict:
+    """The row with its audio inside, named by its id, and its duration in seconds where a header states it."""
     from hf_dialects.data.audio import duration_s
 
     audio = row["audio"]
     data = audio["bytes"] if audio.get("bytes") is not None else Path(audio["path"]).read_bytes()
     row = {**row, "audio": {"bytes": data, "path": row["id"] + PurePosixPath(str(audio.get("path") or "")).suffix}}
     if row.get("duration") is None:
-        try:
+        with suppress(AudioError):
             row["duration"] = duration_s(row["audio"])
-        except AudioError:
-            unreadable.append(row["id"])
     return row
 
 

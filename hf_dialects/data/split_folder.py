@@ -18,15 +18,10 @@ def join_splits(corpus):
     return concatenate_datasets(list(corpus.values())) if isinstance(corpus, DatasetDict) else corpus
 
 
-def new_folder(folder: Path) -> None:
-    """Make the folder.
-
-    Raises:
-        CorpusError: something lies in it; a split on disk is never mixed with another.
-    """
+def check_new(folder: Path) -> None:
+    """Raise `CorpusError` where something lies in the folder; a split on disk is never mixed with another."""
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise CorpusError(f"{folder} exists and is not empty; name a new folder, or remove it")
-    folder.mkdir(parents=True, exist_ok=True)
 
 
 def write_fold(splits, folder: Path, embed: bool = False, progress: bool = True) -> None:

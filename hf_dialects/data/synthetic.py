@@ -29,10 +29,11 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 
-from hf_dialects.data.espeak import SAMPLING_RATE, render
+from hf_dialects.data.audio import SAMPLING_RATE, decode, duration_s, encode
+from hf_dialects.data.espeak import render
+from hf_dialects.data.schema import dataset_of, features
 from hf_dialects.errors import CorpusError
 
 __all__ = ["Utterance", "embedded_fingerprint", "load_embedded", "load_fixture", "load_stress", "plan"]
@@ -235,14 +236,11 @@ def fingerprint(splits) -> str:
 
 def write_fixture(folder: Path) -> None:
     """Render the fixture into `folder`: `metadata.csv` and clips/*.opus. Opus files differ in their stream number."""
-    import soundfile
-
     (folder / "clips").mkdir(parents=True, exist_ok=True)
     rows = []
     for row in _rendered(fixture_plan(), progress=True):
         file_name = f"clips/{row['id']}.opus"
-        samples, _ = soundfile.read(BytesIO(row.pop("audio")["bytes"]))
-        soundfile.write(folder / file_name, samples, SAMPLING_RATE, format="OGG", subtype="OPUS")
+        (folder / file_name).write_bytes(encode(decode(row.pop("audio")), SAMPLING_RATE, "opus"))
         rows.append({"file_name": file_name} | row | {"duration": round(row["duration"], 4)})
     with (folder / "metadata.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
@@ -273,7 +271,6 @@ def _utterance(split: str, dialect: str, speaker: str, number: int, suffix: str 
 
 def _rendered(utterances: Sequence[Utterance], progress: bool) -> list[dict]:
     """Rows with audio, duration and condition, rendered in the order given."""
-    import soundfile
     from tqdm.auto import tqdm
 
     calls = [{"text": u.text, "voice": u.voice, "pitch": u.pitch, "rate": u.rate} for u in utterances]
@@ -281,42 +278,20 @@ def _rendered(utterances: Sequence[Utterance], progress: bool) -> list[dict]:
     files = tqdm(render(calls), total=len(calls), desc="speaking", unit="clip", disable=not progress)
     for utterance, flac in zip(utterances, files, strict=True):
         audio = {"bytes": flac, "path": f"{utterance.id}.flac"}
-        duration = soundfile.info(BytesIO(flac)).duration
-        rows.append(asdict(utterance) | {"audio": audio, "duration": duration, "condition": "clean"})
+        rows.append(asdict(utterance) | {"audio": audio, "duration": duration_s(audio), "condition": "clean"})
     return rows
 
 
 def _dataset_dict(rows: list[dict], dialects: Sequence[str]):
     """Rows with a column `split` → `DatasetDict` of the three splits."""
-    from datasets import Audio, ClassLabel, Dataset, DatasetDict, Features, Value
+    from datasets import DatasetDict, Features, Value
 
     clusters = [name for name in CLUSTERS if name in {VARIETIES[dialect][0] for dialect in dialects}]
-    text = Value("string")
-    features = Features(
-        {
-            "audio": {"bytes": Value("binary"), "path": text},
-            "dialect": ClassLabel(names=list(dialects)),
-            "cluster": ClassLabel(names=clusters),
-            "speaker": text,
-            "sentence_id": text,
-            "text": text,
-            "duration": Value("float32"),
-            "id": text,
-            "language": text,
-            "voice": text,
-            "pitch": Value("int32"),
-            "rate": Value("int32"),
-            "condition": text,
-        }
-    )
-    splits = {}
-    for name in SPEAKERS:
-        of_split = [row for row in rows if row["split"] == name]
-        columns = {column: [row[column] for row in of_split] for column in features}
-        dataset = Dataset.from_dict(columns, features=features)
-        # encoding into Audio would need torchcodec; a cast touches the metadata only
-        splits[name] = dataset.cast_column("audio", Audio(sampling_rate=SAMPLING_RATE, decode=False))
-    return DatasetDict(splits)
+    text, number = Value("string"), Value("int32")
+    extra = {"language": text, "voice": text, "pitch": number, "rate": number, "condition": text}
+    columns = features(dialects, clusters, extra)
+    columns = Features({name: feature for name, feature in columns.items() if name in rows[0]})
+    return DatasetDict({split: dataset_of([r for r in rows if r["split"] == split], columns) for split in SPEAKERS})
 
 
 def _cache_folder(utterances: Sequence[Utterance], cache_dir: str | Path | None) -> Path:

@@ -176,13 +176,13 @@ def extract_whole(feature_extractor, waveform: np.ndarray) -> torch.Tensor:
     if isinstance(feature_extractor, DialectFeatureExtractor):
         feature_extractor = copy(feature_extractor)
         feature_extractor.frames = None
-    options = {"padding": True, "return_attention_mask": True}
+    options = {"padding": True, "return_attention_mask": True, "return_tensors": "pt"}
     if _is_whisper(feature_extractor):  # a started hop counts as a frame, as in `extract`
         options |= {"truncation": False, "pad_to_multiple_of": feature_extractor.hop_length}
-    inputs = feature_extractor([waveform], sampling_rate=feature_extractor.sampling_rate, return_tensors="pt", **options)
+    inputs = feature_extractor([waveform], sampling_rate=feature_extractor.sampling_rate, **options)
     values = inputs[feature_extractor.model_input_names[0]]
-    time = 2 if values.ndim == 3 and (_is_whisper(feature_extractor) or getattr(feature_extractor, "bins_first", False)) else 1
-    return values.narrow(time, 0, int(inputs["attention_mask"].sum()))
+    bins_first = _is_whisper(feature_extractor) or getattr(feature_extractor, "bins_first", False)
+    return values.narrow(2 if bins_first else 1, 0, int(inputs["attention_mask"].sum()))
 
 
 def longest_input_s(feature_extractor) -> float | None:

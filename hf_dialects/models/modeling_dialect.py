@@ -266,7 +266,7 @@ class DialectForAudioClassification(DialectPreTrainedModel):
             mixup_index: (B,) int64, the partner of every row within this batch; -1 = the row is only a partner: unmixed and
                 outside the classification loss.
             mixup_weight: () or (B,), the weight of the row itself; its partner's is 1 - weight.
-            contrastive: whether this batch enters the contrastive objective (needs hard labels).
+            contrastive: whether this batch enters the contrastive objective, which takes the likeliest class of soft targets.
 
         Raises:
             ValueError: a label outside the classes, or labels of a wrong shape.
@@ -290,8 +290,9 @@ class DialectForAudioClassification(DialectPreTrainedModel):
         if targets is not None:
             result.cross_entropy_loss = self._cross_entropy(logits, targets, counted)
             result.loss = self.config.cross_entropy_weight * result.cross_entropy_loss
-            if self.config.objective is not None and contrastive and labels.ndim == 1:
-                result.contrastive_loss = self._contrastive(embeddings, labels)
+            if self.config.objective is not None and contrastive:
+                hard = labels if labels.ndim == 1 else labels.argmax(-1)
+                result.contrastive_loss = self._contrastive(embeddings, hard)
                 result.loss = result.loss + self.config.contrastive_weight * result.contrastive_loss
         return result
 

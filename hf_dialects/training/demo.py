@@ -1,15 +1,22 @@
 """The demo: one small model on the embedded corpus, over a few seeds, and its answer on a held-out clip."""
 
+import multiprocessing
+import os
+import queue
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from datasets import DatasetDict
+from tqdm.auto import tqdm
+from transformers import TrainerCallback
+from transformers.utils import logging
 
 from hf_dialects.data.audio import decode
 from hf_dialects.data.load import load_corpus
 from hf_dialects.models.pipeline_dialect import DialectPipeline
 from hf_dialects.saving import load_for_inference
-from hf_dialects.training.recipe import load_recipe
+from hf_dialects.training.recipe import Recipe, load_recipe
 from hf_dialects.training.run import train_recipe
 
 CAVEAT = (
@@ -19,7 +26,7 @@ CAVEAT = (
 
 
 def run_demo(out: Path, seeds: int = 3, progress: bool = True, overrides: tuple[str, ...] = (), tell=print) -> dict:
-    """Train and evaluate the recipe "demo" with seeds 0 … seeds - 1.
+    """Train and evaluate the recipe "demo" with seeds 0 … seeds - 1, one process per processor core.
 
     Args:
         out: folder; one run folder per seed is made in it. Finished seeds are taken from there.
@@ -27,21 +34,56 @@ def run_demo(out: Path, seeds: int = 3, progress: bool = True, overrides: tuple[
         tell: where lines for people go.
 
     Returns:
-        {"seeds": n, "accuracy": [...], "cluster_accuracy": [...], "baselines": {name: accuracy}, "clip": {...}}
+        {"accuracy": [one per seed], "macro_f1": […], "cluster_accuracy": […], "ece": […],
+         "baselines": {name: accuracy}, "clip": see `name_clip`, "results": [results.json of every seed]}
     """
-    corpus = load_corpus("demo")
     tell(CAVEAT)
+    corpus = load_corpus("demo")
     tell(summary(corpus))
-    results = []
-    for seed in range(seeds):
-        tell(f"seed {seed} ({seed + 1} of {seeds})")
-        results.append(train_recipe(load_recipe("demo", [f"seed={seed}", *overrides]), out / f"seed-{seed}", progress))
+    recipes = {seed: load_recipe("demo", [f"seed={seed}", *overrides]) for seed in range(seeds)}
+    results = in_parallel({out / f"seed-{seed}": recipe for seed, recipe in recipes.items()}, progress)
     metrics = [one["metrics"]["test"] for one in results]
     answer = {name: [one[name]["value"] for one in metrics] for name in ("accuracy", "macro_f1", "cluster_accuracy", "ece")}
     answer["baselines"] = {name: one["test"]["accuracy"]["value"] for name, one in results[0]["baselines"].items()}
-    answer["results"] = results
-    answer["clip"] = name_clip(out / "seed-0" / "model", corpus)
-    return answer
+    return answer | {"clip": name_clip(out / "seed-0" / "model", corpus), "results": results}
+
+
+def in_parallel(runs: dict[Path, Recipe], progress: bool) -> list[dict]:
+    """Train several recipes, each in a process of its own, under one progress bar; results in the order given."""
+    workers = max(1, min(len(runs), len(os.sched_getaffinity(0))))
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager, ProcessPoolExecutor(workers, mp_context=context) as pool:
+        steps = manager.Queue()
+        pending = [pool.submit(_train, recipe, folder, steps) for folder, recipe in runs.items()]
+        bar = tqdm(desc=f"training {len(runs)} models, {workers} at a time", unit="step", disable=not progress)
+        totals: dict[str, int] = {}
+        while not all(one.done() for one in pending):
+            try:
+                name, total, done = steps.get(timeout=0.5)
+            except queue.Empty:
+                continue
+            totals[name] = total
+            bar.total = round(sum(totals.values()) / len(totals) * len(runs))
+            bar.update(done)
+        bar.close()
+        return [one.result() for one in pending]
+
+
+class _Steps(TrainerCallback):
+    """Reports (run, all steps, steps since the last report) to a queue."""
+
+    def __init__(self, name: str, steps):
+        self.name, self.steps, self.told = name, steps, 0
+
+    def on_log(self, args, state, control, **kwargs):
+        self.steps.put((self.name, state.max_steps, state.global_step - self.told))
+        self.told = state.global_step
+
+
+def _train(recipe: Recipe, folder: Path, steps) -> dict:
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    return train_recipe(recipe, folder, progress=False, callbacks=(_Steps(folder.name, steps),))
 
 
 def summary(corpus: DatasetDict) -> str:

@@ -57,8 +57,11 @@ class Screened:
         return cluster_of_each(self.splits)
 
 
-def train_recipe(recipe: Recipe, run_dir: Path, progress: bool = True) -> dict:
+def train_recipe(recipe: Recipe, run_dir: Path, progress: bool = True, callbacks: tuple = ()) -> dict:
     """Load the recipe's corpus, train, evaluate and write the run folder; a finished run is read back, a broken one goes on.
+
+    Args:
+        callbacks: transformers' TrainerCallback objects, told of every step.
 
     Returns:
         the content of results.json.
@@ -70,7 +73,7 @@ def train_recipe(recipe: Recipe, run_dir: Path, progress: bool = True) -> dict:
     open_run(recipe, run_dir)
     if (results := read_finished(run_dir)) is not None:
         return results
-    return train_on(splits_of_recipe(recipe, progress), recipe, run_dir, progress)
+    return train_on(splits_of_recipe(recipe, progress), recipe, run_dir, progress, callbacks)
 
 
 def splits_of_recipe(recipe: Recipe, progress: bool = True) -> Screened:
@@ -125,14 +128,14 @@ def screen_splits(splits: DatasetDict, by: tuple[str, ...], progress: bool = Tru
     return Screened(DatasetDict(kept), skipped, by)
 
 
-def train_on(data: Screened, recipe: Recipe, run_dir: Path, progress: bool = True) -> dict:
+def train_on(data: Screened, recipe: Recipe, run_dir: Path, progress: bool = True, callbacks: tuple = ()) -> dict:
     """Train and evaluate on given splits.
 
     Returns:
         the content of results.json; empty on other processes than the first.
     """
     started = time.time()
-    if not (run_dir / "model" / "config.json").is_file() and not fit(data, recipe, run_dir, progress):
+    if not (run_dir / "model" / "config.json").is_file() and not fit(data, recipe, run_dir, progress, callbacks):
         return {}
     model, extractor = load_for_inference(run_dir / "model")
     options = {key: recipe.evaluation[key] for key in ("batch_size", "min_speech", "workers") if key in recipe.evaluation}
@@ -142,7 +145,7 @@ def train_on(data: Screened, recipe: Recipe, run_dir: Path, progress: bool = Tru
     return finish(data, recipe, run_dir, predictions, started, progress, selected={"checkpoint": selected_checkpoint(run_dir)})
 
 
-def fit(data: Screened, recipe: Recipe, run_dir: Path, progress: bool = True) -> bool:
+def fit(data: Screened, recipe: Recipe, run_dir: Path, progress: bool = True, callbacks: tuple = ()) -> bool:
     """Train, resuming from the last checkpoint in the folder; writes model/ and history.json.
 
     Returns:
@@ -162,6 +165,7 @@ def fit(data: Screened, recipe: Recipe, run_dir: Path, progress: bool = True) ->
         feature_extractor=extractor,
         train_dataset=clips(data.splits["train"], extractor, model.config, arguments, training=True),
         eval_dataset=clips(data.splits["validation"], extractor, model.config, arguments, training=False),
+        callbacks=list(callbacks),
     )
     trainer.train(resume_from_checkpoint=get_last_checkpoint(arguments.output_dir) if Path(arguments.output_dir).is_dir() else None)
     if not trainer.is_world_process_zero():
@@ -180,6 +184,7 @@ def training_arguments(recipe: Recipe, run_dir: Path, progress: bool) -> Dialect
         RecipeError: a value that does not fit its key.
     """
     given = {"output_dir": str(run_dir / "checkpoints"), "seed": recipe.seed, "disable_tqdm": not progress} | recipe.training
+    given = {key: "no" if value is False and key.endswith("_strategy") else value for key, value in given.items()}  # YAML's no
     try:
         return DialectTrainingArguments(**given)
     except RecipeError:

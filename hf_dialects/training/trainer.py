@@ -12,6 +12,7 @@ from hf_dialects.data.samplers import build_sampler
 from hf_dialects.errors import DialectError
 from hf_dialects.metrics.classification import accuracy, macro_f1
 from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor, extract
+from hf_dialects.models.ranks_dialect import gather_with_gradient
 from hf_dialects.training.arguments import DialectTrainingArguments
 
 PARTS = ("cross_entropy_loss", "contrastive_loss")
@@ -58,6 +59,7 @@ class DialectTrainer(Trainer):
         )
         self._parts: dict[str, torch.Tensor] = {}
         self._part_counts: dict[str, int] = {}
+        self._not_contrasted = 0
 
     def get_train_dataloader(self) -> DataLoader:
         """Our sampler already yields this process's slice, so accelerate must not share the batches out again."""
@@ -65,7 +67,7 @@ class DialectTrainer(Trainer):
         sampler = build_sampler(
             args.sampler,
             labels=self.train_dataset.labels,
-            lengths=getattr(self.train_dataset, "lengths", None),
+            lengths=self.train_dataset.lengths,
             batch_size=args.batch_size,
             seed=args.seed,
             rank=args.process_index,
@@ -84,6 +86,9 @@ class DialectTrainer(Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Adds the parts of the loss to the log."""
         inputs = {name: value for name, value in inputs.items() if name != "row"}
+        if model.training and self.args.sampler == "balanced" and not self._can_contrast(inputs["labels"]):
+            self._not_contrasted += 1
+            inputs["contrastive"] = False
         outputs = model(**inputs)
         if model.training:
             for name in PARTS:
@@ -92,6 +97,11 @@ class DialectTrainer(Trainer):
                     self._part_counts[name] = self._part_counts.get(name, 0) + 1
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
+    def _can_contrast(self, labels: torch.Tensor) -> bool:
+        """Whether the global batch holds two dialects with two examples each; balanced batches do until the data run out."""
+        _, labels = gather_with_gradient(labels[:, None].float(), labels)
+        return int((labels.unique(return_counts=True)[1] >= 2).sum()) >= 2
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Mean of every part since the last log line; ends a run whose loss is no longer finite."""
         if "loss" in logs:
@@ -99,6 +109,8 @@ class DialectTrainer(Trainer):
                 mean = (total / self._part_counts[name]).reshape(1)
                 logs[name] = self.accelerator.gather(mean).mean().item()
             self._parts, self._part_counts = {}, {}
+            if self._not_contrasted:
+                logs["batches_without_contrastive"], self._not_contrasted = self._not_contrasted, 0
             if not math.isfinite(logs["loss"]):
                 raise DialectError(
                     f"the training loss is {logs['loss']} at step {self.state.global_step}: lower training.learning_rate "

@@ -77,6 +77,13 @@ def test_buckets_keep_to_the_limit_in_seconds(lengths, world_size, epoch):
         assert world_size <= len(batch) <= 16
 
 
+@pytest.mark.parametrize("n", range(3, 30))
+def test_no_bucket_is_too_small_for_the_processes(n):
+    sampler = Buckets([10.0] * n, 16, world_size=3, max_seconds=60)  # six to a batch
+    assert min(len(batch) for batch in sampler.global_batches(0)) >= 3
+    assert max(len(batch) for batch in sampler.global_batches(0)) <= 6
+
+
 def test_buckets_save_padding():
     lengths = np.random.default_rng(0).uniform(1, 8, 2000)
 
@@ -141,6 +148,11 @@ def test_balanced_counts_what_is_left_over():
     sampler = Balanced(labels, 8)
     assert (len(sampler), sampler.contrastive_batches, sampler.left_over) == (4, 3, 8)
     assert Balanced(["a"] * 20, 8).contrastive_batches == 0
+    labels = ["a"] * 70 + list("bcd") * 10  # 15 pairs of the others, each to be kept for a pair of a
+    sampler = Balanced(labels, 4)
+    assert (len(sampler), sampler.contrastive_batches, sampler.left_over) == (25, 15, 40)
+    for epoch in range(5):
+        assert sum(is_contrastive(batch, labels) for batch in sampler.global_batches(epoch)) == 15
     everything = Balanced(list("abcd") * 8, 8)
     assert (everything.contrastive_batches, everything.left_over) == (4, 0)
 

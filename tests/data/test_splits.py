@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_dialects.data.leakage import assert_no_leakage, column_values, label_determined_by, leakage
-from hf_dialects.data.splits import _assign_groups, group_folds, group_split, split_fingerprint
+from hf_dialects.data.splits import _assign_groups, _best_step, group_folds, group_split, split_fingerprint
 from hf_dialects.errors import CorpusError
 
 
@@ -113,13 +113,44 @@ def test_seeds_give_different_splits_of_unequal_groups():
     assert len({tuple(_assign_groups(counts, np.array([0.8, 0.1, 0.1]), seed)[0]) for seed in range(5)}) > 1
 
 
+def cost(counts, splits, sizes, penalty=0.0) -> float:
+    """What the search lowers, written out."""
+    total = 0.0
+    for s, size in enumerate(sizes):
+        inside = counts[splits == s]
+        total += sum((inside[:, c].sum() / counts[:, c].sum() - size) ** 2 for c in range(counts.shape[1]))
+        total += (inside.sum() / counts.sum() - size) ** 2
+        total += penalty * sum(inside[:, c].sum() == 0 for c in range(counts.shape[1]))
+    return total
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000))
+def test_each_step_is_the_best_move_or_else_the_best_exchange(seed):
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(0, 9, (7, 2)) + np.eye(2, dtype=int)[np.arange(7) % 2]
+    sizes, splits = np.array([0.5, 0.3, 0.2]), rng.integers(0, 3, 7)
+    now = cost(counts, splits, sizes, penalty=50)
+
+    def after(groups, theirs):
+        changed = splits.copy()
+        changed[groups] = theirs
+        return cost(counts, changed, sizes, penalty=50)
+
+    move = min(after(g, s) for g in range(7) for s in range(3))
+    exchange = min(after([g, h], splits[[h, g]]) for g in range(7) for h in range(7))
+    expected = move if move < now - 1e-9 else exchange
+    share = np.c_[counts / counts.sum(0), counts.sum(1) / counts.sum()]
+    step = _best_step(splits, share, (counts > 0).astype(float), sizes, 50.0)
+    if expected < now - 1e-9:
+        assert after(*step) == pytest.approx(expected, abs=1e-8)
+    else:
+        assert step is None
+
+
 def test_search_comes_close_to_the_best_of_all_assignments():
     rng = np.random.default_rng(0)
     sizes = np.array([0.6, 0.2, 0.2])
-
-    def cost(counts, splits):
-        share = np.c_[counts / counts.sum(0), counts.sum(1) / counts.sum()]
-        return sum(np.square(share[splits == s].sum(0) - size).sum() for s, size in enumerate(sizes))
 
     excess = []
     for _ in range(6):
@@ -131,10 +162,10 @@ def test_search_comes_close_to_the_best_of_all_assignments():
             for splits in product(range(3), repeat=8)
             if all(len({s for s, n in zip(splits, counts[:, c], strict=True) if n}) == 3 for c in range(2))
         ]
-        best = min(cost(counts, splits) for splits in everywhere)
+        best = min(cost(counts, splits, sizes) for splits in everywhere)
         found, missing = _assign_groups(counts, sizes, seed=0)
         assert not missing.any()
-        excess.append(cost(counts, found) - best)
+        excess.append(cost(counts, found, sizes) - best)
     assert min(excess) >= -1e-9
     assert max(excess) < 0.01
     assert np.median(excess) < 1e-9

@@ -8,12 +8,13 @@ import soundfile
 import tiny
 import torch
 from datasets import Dataset
+from transformers import WhisperFeatureExtractor
 
 from hf_dialects.data.audio import encode
 from hf_dialects.errors import DialectError
 from hf_dialects.inference import predict
 from hf_dialects.models.feature_extraction_dialect import extract
-from hf_dialects.models.pipeline_dialect import DialectPipeline, load_audio, spans_of
+from hf_dialects.models.pipeline_dialect import DialectPipeline, load_audio, minimum_samples, spans_of
 
 RATE = tiny.RATE
 
@@ -158,10 +159,12 @@ def test_bad_input_is_explained(pipe, tmp_path):
 
 def test_windows_that_do_not_fit_are_explained():
     whisper = pipe_of("whisper")
-    with pytest.raises(ValueError, match="window_s is 2.5 s, but the encoder takes 2.01 s at most: set a shorter window"):
+    with pytest.raises(
+        ValueError, match=r"window_s is 2.5 s, but the encoder takes 2.01 s at most: set a shorter window"
+    ):
         whisper(tiny.waveform(3.0), window_s=2.5)
     corpus = Dataset.from_dict({"audio": [{"bytes": encode(tiny.waveform(1.0), RATE), "path": None}], "id": ["a"]})
-    with pytest.raises(DialectError, match="window_s is 2.5 s, but the encoder takes 2.01 s"):
+    with pytest.raises(DialectError, match=r"window_s is 2.5 s, but the encoder takes 2.01 s"):
         predict(whisper.model, whisper.feature_extractor, corpus, window_s=2.5, progress=False)
     with pytest.raises(DialectError, match="stride_s must be above 0 and at most window_s"):
         predict(whisper.model, whisper.feature_extractor, corpus, window_s=1.0, stride_s=1.5, progress=False)
@@ -171,3 +174,31 @@ def test_stride_comes_from_the_configuration_unless_given():
     extractor, config = tiny.feature_extractor("wav2vec2"), tiny.model("wav2vec2").config
     assert spans_of(2 * RATE, extractor, config, 1.0) == [(0, 16000), (8000, 24000), (16000, 32000)]
     assert spans_of(2 * RATE, extractor, config, 1.0, 1.0) == [(0, 16000), (16000, 32000)]
+
+
+@pytest.mark.parametrize("name", tiny.ENCODERS)
+def test_the_shortest_recording_still_has_a_frame(name):
+    model, extractor = tiny.model(name), tiny.feature_extractor(name)
+    shortest = extract(extractor, [tiny.waveform(1.0)[: minimum_samples(extractor, model.config)]])
+    with torch.no_grad():
+        output = model.dialect(**shortest)
+    assert output.frame_mask.sum() >= 1
+    assert torch.isfinite(output.embeddings).all()
+    assert output.embeddings.abs().sum() > 0
+
+
+def test_the_extractor_of_pretrained_whisper_pads_with_silence_and_never_cuts():
+    model, extractor = tiny.model("whisper"), WhisperFeatureExtractor(feature_size=20, chunk_length=1)
+    inputs = extract(extractor, [tiny.waveform(0.4), tiny.waveform(1.0)])
+    assert inputs["input_features"].shape == (2, 20, 100)
+    assert inputs["attention_mask"].sum(1).tolist() == [40, 100]
+    silence = inputs["input_features"][0, :, 45:]
+    assert silence.std() < 1e-6
+    assert silence.mean() == pytest.approx(inputs["input_features"][0].min().item(), abs=1e-6)
+    with pytest.raises(
+        ValueError, match=r"an utterance lasts 1.50 s, the encoder takes 1.00 s: cut the recording into"
+    ):
+        extract(extractor, [tiny.waveform(1.5)])
+    assert (
+        len(DialectPipeline(model=model, feature_extractor=extractor)(tiny.waveform(1.5), windows=True)["windows"]) == 2
+    )

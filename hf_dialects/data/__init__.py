@@ -1,0 +1,31 @@
+"""Corpora: reading them into one schema, checking them, splitting them without leaks. Layer 1."""
+
+from importlib import import_module
+
+# not lazy: the module of this name would take its place as soon as anything imports it
+from hf_dialects.data.leakage import leakage
+
+_MODULES = {
+    "check_corpus": "check",
+    "decode": "audio",
+    "encode": "audio",
+    "features": "schema",
+    "group_folds": "splits",
+    "group_split": "splits",
+    "load_corpus": "load",
+    "load_embedded": "synthetic",
+    "load_fixture": "synthetic",
+    "resample": "audio",
+}
+
+__all__ = ["leakage", *_MODULES]
+
+
+def __getattr__(name: str):
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES])
