@@ -1,7 +1,7 @@
 """Running a model over a corpus: windowed predictions. The encoder is run over recordings here and in `frames` only."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,14 +13,17 @@ import torch
 from tqdm.auto import tqdm
 
 from hf_dialects.data.audio import decode
+from hf_dialects.data.leakage import column_values
+from hf_dialects.data.schema import GROUPING
 from hf_dialects.data.screen import Skipped
 from hf_dialects.errors import AudioError, DialectError
 from hf_dialects.models.encoder_dialect import padding_leaks
 from hf_dialects.models.feature_extraction_dialect import extract
 from hf_dialects.models.pipeline_dialect import minimum_samples, spans_of
-from hf_dialects.models.speech_dialect import loud_level, speech_share
+from hf_dialects.models.speech_dialect import speech_share, spoken_windows
 
 WAITING = 8
+KEPT_COLUMNS = (*GROUPING, "sentence_id")  # what intervals and tests resample
 
 
 @dataclass
@@ -35,6 +38,8 @@ class Predictions:
         speech_share: (N,) float64, share of the recording that is loud enough to be speech.
         embeddings: (N, P) float32, mean over the same windows; None unless asked for.
         skipped: recordings left out.
+        grouping: "speaker", "site", "recording", "session" and "sentence_id", those that the corpus names → N values,
+            None where unknown. Runs are compared over them without the corpus.
     """
 
     ids: list[str]
@@ -44,9 +49,10 @@ class Predictions:
     speech_share: np.ndarray
     embeddings: np.ndarray | None = None
     skipped: list[Skipped] = field(default_factory=list)
+    grouping: dict[str, list[str | None]] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
-        """Parquet with id, gold, probabilities, windows, speech_share."""
+        """Parquet with id, gold, probabilities, windows, speech_share and the columns of `grouping`."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self.frame().to_parquet(path, index=False)
 
@@ -59,6 +65,7 @@ class Predictions:
                 "probabilities": list(self.probabilities),
                 "windows": self.windows,
                 "speech_share": self.speech_share,
+                **self.grouping,
             }
         )
 
@@ -72,7 +79,39 @@ class Predictions:
             probabilities=np.stack(frame["probabilities"].tolist()),
             windows=frame["windows"].to_numpy(),
             speech_share=frame["speech_share"].to_numpy(),
+            grouping={
+                name: frame[name].astype(object).where(frame[name].notna(), None).tolist()
+                for name in KEPT_COLUMNS
+                if name in frame.columns
+            },
         )
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Predictions]") -> "Predictions":
+        """Predictions of several corpora, one after the other, without embeddings."""
+        names = [name for name in KEPT_COLUMNS if any(name in one.grouping for one in parts)]
+        return cls(
+            ids=[id for one in parts for id in one.ids],
+            gold=np.concatenate([one.gold for one in parts]),
+            probabilities=np.concatenate([one.probabilities for one in parts]),
+            windows=np.concatenate([one.windows for one in parts]),
+            speech_share=np.concatenate([one.speech_share for one in parts]),
+            skipped=[skipped for one in parts for skipped in one.skipped],
+            grouping={
+                name: [value for one in parts for value in one.grouping.get(name, [None] * len(one.ids))]
+                for name in names
+            },
+        )
+
+
+def grouping_of(dataset) -> dict[str, list[str | None]]:
+    """The columns of a corpus that intervals and tests resample, as text; those without any value are left out."""
+    found = {}
+    for name in KEPT_COLUMNS:
+        values = column_values(dataset, name) if name in dataset.column_names else []
+        if any(value is not None for value in values):
+            found[name] = [None if value is None else str(value) for value in values]
+    return found
 
 
 @torch.inference_mode()
@@ -107,6 +146,7 @@ def predict(
         embeddings: also return the mean of the windows' embeddings (dialect models only).
 
     Raises:
+        ValueError: `min_speech` is no share.
         DialectError: windows that do not fit the model, no recording of the corpus that could be used, or values that
             are not finite.
     """
@@ -124,14 +164,12 @@ def predict(
     def windows() -> Iterator[tuple[int, np.ndarray]]:
         for row, waveform in usable(dataset, ids, feature_extractor, config, workers, skipped, bar):
             spans = spans_of(len(waveform), feature_extractor, config, window_s, stride_s)
-            loud = loud_level(waveform, rate)
             shares[row] = speech_share(waveform, rate)
-            if min_speech > 0:
-                spans = [span for span in spans if speech_share(waveform[slice(*span)], rate, loud) >= min_speech]
-                if not spans:
-                    message = f"{ids[row]}: no window has {min_speech:.0%} of speech"
-                    skipped.append(Skipped(ids[row], "no speech", message))
-            for start, end in spans:
+            heard = spoken_windows(waveform, spans, rate, min_speech)
+            if not heard:
+                message = f"{ids[row]}: no window has {min_speech:.0%} of speech"
+                skipped.append(Skipped(ids[row], "no speech", message))
+            for start, end, _ in heard:
                 yield row, waveform[start:end]
 
     with tqdm(total=len(ids), desc=name, unit="clip", disable=not progress) as bar:
@@ -156,6 +194,7 @@ def predict(
             f"the model gives probabilities that are not finite, first for {first}: its weights or precision are broken"
         )
     labels = list(dataset["dialect"]) if "dialect" in dataset.column_names else [None] * len(ids)
+    grouping = grouping_of(dataset)
     return Predictions(
         ids=[ids[row] for row in kept],
         gold=np.array([-1 if labels[row] is None else labels[row] for row in kept], dtype=np.int64),
@@ -164,6 +203,7 @@ def predict(
         speech_share=shares[kept],
         embeddings=np.stack([sums[row] / counts[row] for row in kept]) if embeddings else None,
         skipped=sorted(skipped, key=lambda one: one.id),
+        grouping={name: [values[row] for row in kept] for name, values in grouping.items()},
     )
 
 

@@ -10,11 +10,11 @@ FSDD_SPEAKERS = {"george": "GRC/Greek", "jackson": "USA/neutral", "theo": "USA/n
 ARABIC_SPLITS = {"train.csv": ("00000001", "00000002"), "val.csv": ("00000003",), "test.csv": ("00000004",)}
 
 
-def tone(path: Path, sampling_rate: int = 16000, seconds: float = 0.1, seed: int = 0) -> Path:
-    """A tone of its own pitch in a mono WAV file of 16 bits."""
+def tone(path: Path, sampling_rate: int = 16000, seconds: float = 0.1, seed: int = 0, level: float = 0.3) -> Path:
+    """A tone, its pitch by `seed`, in a mono WAV file of 16 bits."""
     path.parent.mkdir(parents=True, exist_ok=True)
     time = np.arange(round(seconds * sampling_rate)) / sampling_rate
-    soundfile.write(path, 0.3 * np.sin(2 * np.pi * (150 + 10 * seed) * time), sampling_rate, subtype="PCM_16")
+    soundfile.write(path, level * np.sin(2 * np.pi * (150 + 10 * seed) * time), sampling_rate, subtype="PCM_16")
     return path
 
 

@@ -4,11 +4,17 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from transformers import Wav2Vec2ForSequenceClassification, WhisperFeatureExtractor, WhisperForAudioClassification
+from transformers import (
+    Wav2Vec2Config,
+    Wav2Vec2ForSequenceClassification,
+    Wav2Vec2Model,
+    WhisperFeatureExtractor,
+    WhisperForAudioClassification,
+)
 
 from hf_dialects.errors import DialectError
 from hf_dialects.frames import encode_frames, encoder_of, frame_rate_hz
-from hf_dialects.models.encoder_dialect import frame_lengths
+from hf_dialects.models.encoder_dialect import frame_lengths, frame_stride, minimum_input
 from hf_dialects.models.feature_extraction_dialect import extract, extract_whole
 
 RATE = tiny.RATE
@@ -21,17 +27,30 @@ def models():
     return {name: (tiny.model(name), tiny.feature_extractor(name)) for name in tiny.ENCODERS}
 
 
+@pytest.mark.parametrize("context_s", [0.0, 0.1])
 @pytest.mark.parametrize("name", ANY_LENGTH)
-def test_as_many_frames_as_in_one_pass(models, name):
+def test_as_many_frames_as_in_one_pass(models, name, context_s):
     model, extractor = models[name]
     whole = tiny.waveform(1.5)
     for boundary in (8000, 16000):
         for offset in AROUND:
             waveform = whole[: boundary + offset]
             expected = len(model.encode(waveform, extractor, frames=True))
-            found = encode_frames(model, extractor, waveform, chunk_s=0.25, context_s=0.1)[-1]
+            found = encode_frames(model, extractor, waveform, chunk_s=0.25, context_s=context_s)[-1]
             assert found.shape == (expected, 32), f"{len(waveform)} samples"
             assert found.dtype == np.float32
+
+
+def test_receptive_fields_longer_than_the_stride():
+    config = Wav2Vec2Config(**tiny.SIZE, **tiny.FRONT | {"conv_kernel": (10, 5, 5), "conv_stride": (5, 2, 2)})
+    model, extractor = Wav2Vec2Model(config).eval(), tiny.feature_extractor("wav2vec2")
+    assert (minimum_input(config), frame_stride(config)) == (70, 20)
+    waveform = tiny.waveform(0.6)
+    one_pass = encode_frames(model, extractor, waveform, (0,))[0]
+    chunked = encode_frames(model, extractor, waveform, (0,), chunk_s=0.1, context_s=0.05)[0]
+    assert np.abs(one_pass - chunked).max() < 1e-5
+    without = encode_frames(model, extractor, waveform, (0,), chunk_s=0.1, context_s=0.0)[0]
+    assert len(without) == len(one_pass) == (len(waveform) - 70) // 20 + 1
 
 
 @pytest.mark.parametrize("own_extractor", [True, False])
@@ -102,6 +121,7 @@ def test_a_pass_is_no_longer_than_chunk_and_context(models):
     assert lengths[-1] == 8000
     assert len(lengths) == 11
     assert max(lengths[:-1]) <= 0.7 * RATE + 60  # and the receptive field of the last frame
+    assert min(lengths[:-1]) >= 0.7 * RATE - 80  # the first and last pass have their context on one side
 
 
 @pytest.mark.parametrize(("name", "rate"), zip(tiny.ENCODERS, (200, 200, 200, 50, 25), strict=True))

@@ -11,7 +11,9 @@ from hf_dialects.cli import shell
 def check(
     data: Annotated[str, typer.Argument(help="Folder, manifest, Hub id or 'demo'.")],
     label: Annotated[str, typer.Option(help="Column that names the variety.")] = "dialect",
+    headers: Annotated[bool, typer.Option("--headers", help="Read headers only: fast, finds less.")] = False,
     json: Annotated[Path | None, typer.Option(help="Also write the findings to this file.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Say what is in a corpus, what is wrong with it, and whether there is enough of every variety.
 
@@ -21,10 +23,13 @@ def check(
 
       hf-dialects check my_recordings --json findings.json
     """
+    from datasets import disable_progress_bars
+
     from hf_dialects.data.load import load_corpus
     from hf_dialects.data.schema import check_corpus
 
-    found = check_corpus(load_corpus(data, label=label))
+    disable_progress_bars()
+    found = check_corpus(load_corpus(data, label=label), decode=not headers, progress=not quiet)
     typer.echo(found.text())
     shell.write_json(found.to_dict(), json)
     if any(problem.severity == "error" for problem in found.problems):

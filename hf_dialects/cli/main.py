@@ -2,7 +2,7 @@
 
 import typer
 
-from hf_dialects.cli import check, demo, embed, evaluate, predict, prepare, shell, split, train
+from hf_dialects.cli import check, compare, demo, embed, evaluate, predict, prepare, shell, split, train
 from hf_dialects.version import __version__
 
 app = typer.Typer(
@@ -13,7 +13,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (demo.demo, prepare.prepare, check.check, split.split, train.train, evaluate.evaluate, predict.predict, embed.embed):
+for command in (
+    demo.demo,
+    prepare.prepare,
+    check.check,
+    split.split,
+    train.train,
+    evaluate.evaluate,
+    compare.compare,
+    predict.predict,
+    embed.embed,
+):
     app.command()(command)
 
 

@@ -19,6 +19,10 @@ def split(
     stratify: Annotated[str, typer.Option(help="Column whose shares are kept; 'none' for no column.")] = "dialect",
     seed: Annotated[int, typer.Option(help="Seed of the assignment.")] = 0,
     label: Annotated[str, typer.Option(help="Column that names the variety.")] = "dialect",
+    labels: Annotated[str | None, typer.Option(help="Keep only these varieties, separated by commas.")] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Accept varieties with fewer groups than splits.")
+    ] = False,
     embed: Annotated[bool, typer.Option("--embed", help="Copy the audio into OUT instead of pointing to it.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
@@ -33,20 +37,28 @@ def split(
       hf-dialects train --data splits/by-site
     """
     shares = numbers(sizes, float, "--sizes")
+    from datasets import disable_progress_bars
+
     from hf_dialects.data.load import load_corpus
-    from hf_dialects.data.split_folder import check_new, describe, join_splits, write_fold, write_records
+    from hf_dialects.data.split_folder import describe, join_splits, new_folder, write_fold, write_records
     from hf_dialects.data.splits import group_folds, group_split
 
-    check_new(out)
-    corpus = join_splits(load_corpus(data, label=label))
-    options = {"by": words(by), "stratify": None if stratify.lower() == "none" else stratify, "seed": seed}
-    if folds:
-        parts = group_folds(corpus, folds, **options)
-    else:
-        parts = [group_split(corpus, sizes=shares, **options)]
-        options["sizes"] = shares
-    for number, splits in enumerate(parts):
-        write_fold(splits, out / f"fold-{number}" if folds else out, embed=embed, progress=not quiet)
-    records = write_records(parts, out, options)
+    disable_progress_bars()
+    corpus = join_splits(load_corpus(data, label=label, labels=words(labels) if labels else None))
+    options = {
+        "by": words(by),
+        "stratify": None if stratify.lower() == "none" else stratify,
+        "seed": seed,
+        "allow_missing": allow_missing,
+    }
+    with new_folder(out) as folder:
+        if folds:
+            parts = group_folds(corpus, folds, **options)
+        else:
+            parts = [group_split(corpus, sizes=shares, **options)]
+            options["sizes"] = shares
+        for number, splits in enumerate(parts):
+            write_fold(splits, folder / f"fold-{number}" if folds else folder, embed=embed, progress=not quiet)
+        records = write_records(parts, folder, options)
     typer.echo(describe(records))
     typer.echo(f"written: {out}")

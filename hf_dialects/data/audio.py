@@ -22,7 +22,7 @@ SAMPLING_RATE = 16000  # Hz
 RATES = (1000, 768_000)  # Hz; a header that says otherwise is damaged
 BLOCK = 2**20  # samples read at once, over all channels: memory follows the samples found, not the header
 FILTER_ZEROS = 10  # of resample_poly's filter on each side, in samples of the lower rate
-MP3_SLACK = 2 * 1152  # samples; encoder delay and padding
+MP3_SLACK = 1152  # samples, one frame; encoder delay and padding
 ENCODINGS = {"wav": ("WAV", "PCM_16"), "flac": ("FLAC", "PCM_16"), "opus": ("OGG", "OPUS")}
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)  # Hz
 
@@ -30,7 +30,8 @@ OPUS_RATES = (8000, 12000, 16000, 24000, 48000)  # Hz
 def decode(cell, sampling_rate: int = SAMPLING_RATE, start_s: float = 0.0, end_s: float | None = None) -> np.ndarray:
     """Samples of a recording, mixed down to one channel (mean) and resampled.
 
-    A cut equals the same cut out of the whole waveform; decoded are only it and what the resampling filter reaches.
+    A cut equals the same cut out of the whole waveform. Only it and what the resampling filter reaches are decoded, but
+    for MP3 and for FLAC of unstated length, in which libsndfile lands beside the place: they are read from the start.
 
     Args:
         cell: {"bytes", "path"} (`datasets.Audio(decode=False)`; bytes come first), a path, or the bytes of a file in
@@ -51,12 +52,13 @@ def decode(cell, sampling_rate: int = SAMPLING_RATE, start_s: float = 0.0, end_s
         raise ValueError(f"start_s must be at least 0 and end_s after it, got {start_s} and {end_s}")
     with _opened(cell) as (sound, file, name):
         up, down = _ratio(sound.samplerate, sampling_rate)
+        reach = FILTER_ZEROS * max(up, down) // up + 1 if up != down else 0
         start = round(start_s * sampling_rate)
+        # a multiple of `down`, where a sample of the output falls on one of the input
+        first = max(0, start * down // up - reach) // down * down
         last = sound.frames
         if end_s is not None:
-            last = min(last, -(-round(end_s * sampling_rate) * down // up) + FILTER_ZEROS * max(up, down) // up + 1)
-        # a multiple of `down`, where a sample of the output falls on one of the input
-        first = max(0, start * down // up - FILTER_ZEROS * max(up, down) // up - 1) // down * down
+            last = min(last, -(-round(end_s * sampling_rate) * down // up) + reach)
         waveform = _read(sound, first, last) if first < last else np.empty(0, np.float32)
         slack = MP3_SLACK if sound.format == "MP3" else 0
         if last != UNKNOWN_LENGTH and len(waveform) + slack < last - first:
@@ -151,6 +153,8 @@ def _opened(cell) -> Iterator[tuple[_Stream, BinaryIO, str]]:
     if data is None and not Path(path).is_file():
         raise AudioError(f"{name} is missing: there is no such file", "missing")
     try:
+        if data is None and Path(path).suffix.lower() == ".raw":
+            data = Path(path).read_bytes()  # from the name soundfile would conclude that there is no header
         with BytesIO(data) if data is not None else open(path, "rb") as file:
             start = file.read(40)
             file.seek(0)
@@ -195,6 +199,8 @@ def _parts(cell) -> tuple[bytes | None, str | Path | None]:
 
 def _read(sound: _Stream, first: int, last: int) -> np.ndarray:
     """Frames [first, last), or as far as there are any, mixed down: (frames,) float32."""
+    if first and (sound.format == "MP3" or sound.frames == UNKNOWN_LENGTH):
+        return _read(sound, 0, last)[first:]
     if first:
         sound.seek(first)
     blocks, left = [], last - first

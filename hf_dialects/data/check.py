@@ -11,8 +11,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from hf_dialects.data import audio
-from hf_dialects.data.leakage import column_values, label_determined_by, leakage
-from hf_dialects.data.schema import GROUPING
+from hf_dialects.data.leakage import GROUPS, column_values, label_determined_by, leakage
 from hf_dialects.errors import AudioError, CorpusError
 
 __all__ = ["CorpusCheck", "Problem", "check_corpus"]
@@ -271,7 +270,7 @@ def _groups(rows: pd.DataFrame, splits: Mapping, label: str) -> Iterator[Problem
     from datasets import concatenate_datasets
 
     if len(splits) > 1:
-        for name, found in leakage(splits, by=GROUPING).iterrows():
+        for name, found in leakage(splits, by=GROUPS).iterrows():
             if found["leaks"]:
                 message = f"{found['crossing']} of {found['values']} values of {name} are in more than one split"
                 yield Problem("crossing", name, f"{message} ({found['examples']} recordings)", "error")

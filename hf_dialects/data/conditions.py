@@ -22,7 +22,7 @@ def telephone(waveform: np.ndarray, sampling_rate: int, rng: np.random.Generator
     from scipy.signal import butter, resample_poly, sosfiltfilt
 
     band = butter(4, (300, 3400), btype="bandpass", fs=sampling_rate, output="sos")
-    narrow = resample_poly(sosfiltfilt(band, waveform), 8000, sampling_rate)
+    narrow = resample_poly(sosfiltfilt(band, waveform, padtype=None), 8000, sampling_rate)
     narrow = np.clip(narrow, -1, 1)
     compressed = np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256)
     quantised = np.round(compressed * 127) / 127

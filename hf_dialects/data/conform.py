@@ -268,8 +268,8 @@ def _checked_path(path: str | None, needed: bool, conversion: Conversion) -> str
             f"{conversion.source}: the recording {path!r} is a path without its bytes, and the file is not part of the "
             "data; embed the audio when writing Parquet"
         )
-    if path is None or os.path.isabs(path):
-        return path  # without either the recording counts as missing
+    if path is None or os.path.isabs(path) or "://" in path:
+        return path  # without any the recording counts as missing
     folder = os.path.realpath(conversion.paths_from)
     found = os.path.realpath(os.path.join(folder, path))
     if os.path.commonpath([found, folder]) != folder:

@@ -108,7 +108,8 @@ class Synthesiser:
 
     def _set_voice(self, voice: str) -> None:
         status = self._library.espeak_SetVoiceByName(voice.encode())
-        loaded = self._library.espeak_GetCurrentVoice().contents.identifier.decode()  # "gmw/en-US+m1"
+        identifier = self._library.espeak_GetCurrentVoice().contents.identifier
+        loaded = (identifier or b"none").decode()  # "gmw/en-US+m1"
         # an unknown variant is left out without an error
         if status != 0 or loaded.rpartition("/")[2] != voice:
             raise DialectError(f"eSpeak NG {self.version} has no voice {voice!r}; it loaded {loaded!r} instead")

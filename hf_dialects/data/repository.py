@@ -95,7 +95,7 @@ def _reaching(what: str) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except Exception as error:  # the HTTP library's own errors share no base class with the Hub's
-        why = str(error).strip().split("\n")[0]
+        why = str(error).strip().split("\n")[0].rstrip(".")
         raise CorpusError(
             f"{what} is no file here, and cannot be read from the Hugging Face Hub: {type(error).__name__}: {why}. "
             "Check the name, the network, and for private or gated data the login (hf auth login)"

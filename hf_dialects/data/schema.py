@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from hf_dialects.data.audio import SAMPLING_RATE
+from hf_dialects.data.check import CorpusCheck, Problem, check_corpus
+from hf_dialects.data.leakage import GROUPS
 
-__all__ = ["COLUMNS", "GROUPING", "RECOMMENDED", "dataset_of", "features"]
+__all__ = ["COLUMNS", "GROUPING", "CorpusCheck", "Problem", "check_corpus", "dataset_of", "features"]
 
-GROUPING = ("speaker", "site", "recording", "session")  # what must not cross a split
-RECOMMENDED = ("speaker",)
+GROUPING = GROUPS  # what must not cross a split
 COLUMNS = {  # name: meaning
     "audio": "the recording: {'bytes', 'path'}",
     "dialect": "the variety to identify: region, dialect, accent or language",
@@ -24,7 +25,6 @@ COLUMNS = {  # name: meaning
     "id": "unique and stable",
 }
 NUMBERS = ("latitude", "longitude", "duration")
-_CHECKS = ("CorpusCheck", "Problem", "check_corpus")
 
 
 def features(labels: Sequence[str], clusters: Sequence[str] | None = None, extra: Mapping | None = None):
@@ -68,11 +68,3 @@ def dataset_of(rows: Iterable[Mapping], features):
             values = [None if value is None else feature.str2int(value) for value in values]
         columns[name] = values
     return Dataset(pa.table(columns, schema=features.arrow_schema))
-
-
-def __getattr__(name: str):
-    if name in _CHECKS:  # check.py builds on this file
-        from hf_dialects.data import check
-
-        return getattr(check, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,7 +1,10 @@
 """A split on disk: Parquet that loads like any corpus, and tables of what went where and what the splits share."""
 
 import json
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from hf_dialects.data.leakage import GROUPS, column_values, leakage
@@ -18,10 +21,24 @@ def join_splits(corpus):
     return concatenate_datasets(list(corpus.values())) if isinstance(corpus, DatasetDict) else corpus
 
 
-def check_new(folder: Path) -> None:
-    """Raise `CorpusError` where something lies in the folder; a split on disk is never mixed with another."""
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write into that becomes `folder` at the end, and is removed where an error ends it.
+
+    Raises:
+        CorpusError: something lies in `folder`; a split on disk is never mixed with another.
+    """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise CorpusError(f"{folder} exists and is not empty; name a new folder, or remove it")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = folder.with_name(f".{folder.name}-{os.getpid()}")
+    building.mkdir()
+    try:
+        yield building
+        building.rename(folder)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
 
 
 def write_fold(splits, folder: Path, embed: bool = False, progress: bool = True) -> None:

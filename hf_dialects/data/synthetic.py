@@ -223,13 +223,14 @@ def load_cached(utterances: Sequence[Utterance], folder: Path, progress: bool = 
 
 def fingerprint(splits) -> str:
     """SHA-256 (hex) over names of splits, ids and audio bytes, in order."""
+    import pyarrow.compute as pc
+
     digest = sha256()
     for name, split in splits.items():
         digest.update(name.encode() + b"\0")
-        table = split.data.table.select(["id", "audio"])
-        for batch in table.to_batches(max_chunksize=256):
-            ids, audio = batch.column("id").to_pylist(), batch.column("audio").field("bytes").to_pylist()
-            for id, data in zip(ids, audio, strict=True):
+        for batch in split.select_columns(["id", "audio"]).with_format("arrow").iter(256):
+            audio = pc.struct_field(batch["audio"], "bytes").to_pylist()
+            for id, data in zip(batch["id"].to_pylist(), audio, strict=True):
                 digest.update(f"{id}\0{len(data)}\0".encode() + data)
     return digest.hexdigest()
 

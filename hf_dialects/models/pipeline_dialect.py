@@ -10,75 +10,94 @@ from transformers.pipelines.base import ChunkPipeline
 
 from .encoder_dialect import minimum_input
 from .feature_extraction_dialect import MINIMUM_S, extract, longest_input_s
+from .speech_dialect import spoken_windows
 from .windows_dialect import window_spans
+
+NO_SPEECH = "no speech"
 
 
 class DialectPipeline(ChunkPipeline, AudioClassificationPipeline):
     """Names the dialect of a recording.
 
-    A recording is cut into windows (length and stride from the model's configuration), every window is classified, and the
-    probabilities are averaged. Takes a path, the bytes of a file, a waveform (S,), or a dict with "array" or "raw" and
-    "sampling_rate", with "bytes" or with "path".
+    A recording is cut into windows (length and stride from the model's configuration), every window is classified, and
+    the probabilities are averaged. Takes a path, the bytes of a file, a waveform (S,), or a dict with "array" or "raw"
+    and "sampling_rate", with "bytes" or with "path".
 
     Args (of a call):
         top_k: how many dialects to return, best first; None for all.
-        windows: also return every window's start, end (seconds) and probabilities.
+        windows: also return every window's start, end (seconds), share of speech and probabilities.
         window_s, stride_s: other windows than the model's.
+        min_speech: windows with a smaller share of speech, in [0, 1], are left out of the mean and of what `windows`
+            returns. The share is told by loudness alone: it leaves out pauses and dead air, not music.
 
     Returns:
-        list of {"label", "score"}; with `windows` a dict {"labels": that list, "windows": [{"start_s", "end_s", "scores"}]}.
+        list of {"label", "score"}. Where `min_speech` leaves no window it is [{"label": "no speech", "score": None}];
+        no dialect has a score of None. With `windows` a dict {"labels": that list, "windows": [{"start_s", "end_s",
+        "speech_share", "scores"}]}.
 
     Raises:
         ValueError: audio that cannot be read, is empty, shorter than the encoder's minimum, or holds NaN.
     """
 
-    def _sanitize_parameters(self, window_s=None, stride_s=None, windows=None, **kwargs):
+    def _sanitize_parameters(self, window_s=None, stride_s=None, windows=None, min_speech=None, **kwargs):
         preprocess, forward, postprocess = AudioClassificationPipeline._sanitize_parameters(self, **kwargs)
-        given = {"window_s": window_s, "stride_s": stride_s}
+        given = {"window_s": window_s, "stride_s": stride_s, "min_speech": min_speech}
         preprocess |= {name: value for name, value in given.items() if value is not None}
-        if windows is not None:
-            postprocess["windows"] = windows
+        given = {"windows": windows, "min_speech": min_speech}
+        postprocess |= {name: value for name, value in given.items() if value is not None}
         return preprocess, forward, postprocess
 
-    def preprocess(self, inputs, window_s=None, stride_s=None):
+    def preprocess(self, inputs, window_s=None, stride_s=None, min_speech=0.0):
         rate = self.feature_extractor.sampling_rate
         waveform = load_audio(inputs, rate)
         config = self.model.config
         window_s = window_s or getattr(config, "window_s", None)
         spans = spans_of(len(waveform), self.feature_extractor, config, window_s, stride_s)
-        for index, (start, end) in enumerate(spans):
+        heard = spoken_windows(waveform, spans, rate, min_speech)
+        # of several recordings, one that yields nothing would lose its place: a window goes on and is left out later
+        heard = heard or spoken_windows(waveform, spans[-1:], rate)
+        for index, (start, end, share) in enumerate(heard):
             features = extract(self.feature_extractor, [waveform[start:end]])
-            yield {**features, "span": (start / rate, end / rate), "is_last": index == len(spans) - 1}
+            yield {**features, "window": (start / rate, end / rate, share), "is_last": index == len(heard) - 1}
 
     def _forward(self, model_inputs):
-        span, is_last = model_inputs.pop("span"), model_inputs.pop("is_last")
-        return {"logits": self.model(**model_inputs).logits, "span": span, "is_last": is_last}
+        window, is_last = model_inputs.pop("window"), model_inputs.pop("is_last")
+        return {"logits": self.model(**model_inputs).logits, "window": window, "is_last": is_last}
 
-    def postprocess(self, model_outputs, top_k=5, function_to_apply=None, windows=False):
-        scores = torch.cat([one["logits"].float().softmax(-1) for one in model_outputs])  # (W, C)
+    def postprocess(self, model_outputs, top_k=5, function_to_apply=None, windows=False, min_speech=0.0):
         names = self.model.config.id2label
-        top_k = min(top_k or len(names), len(names))
-        mean, order = scores.mean(0).topk(top_k)
-        labels = [{"score": score, "label": names[index]} for score, index in zip(mean.tolist(), order.tolist(), strict=True)]
+        heard = [one for one in model_outputs if one["window"][2] >= min_speech]
+        scores = [one["logits"][0].float().softmax(-1) for one in heard]  # W times (C,)
+        if heard:
+            mean, order = torch.stack(scores).mean(0).topk(min(top_k or len(names), len(names)))
+            ranked = zip(mean.tolist(), order.tolist(), strict=True)
+            labels = [{"score": score, "label": names[index]} for score, index in ranked]
+        else:
+            labels = [{"score": None, "label": NO_SPEECH}]
         if not windows:
             return labels
-        listed = [
-            {"start_s": one["span"][0], "end_s": one["span"][1], "scores": {names[i]: p for i, p in enumerate(row.tolist())}}
-            for one, row in zip(model_outputs, scores, strict=True)
-        ]
+        listed = []
+        for one, row in zip(heard, scores, strict=True):
+            start, end, share = one["window"]
+            of_labels = {names[index]: score for index, score in enumerate(row.tolist())}
+            listed.append({"start_s": start, "end_s": end, "speech_share": share, "scores": of_labels})
         return {"labels": labels, "windows": listed}
 
 
-def spans_of(n_samples: int, feature_extractor, config, window_s: float | None, stride_s: float | None = None) -> list[tuple[int, int]]:
+def spans_of(
+    n_samples: int, feature_extractor, config, window_s: float | None, stride_s: float | None = None
+) -> list[tuple[int, int]]:
     """Windows (start, end) in samples of a recording, for this model.
 
     Raises:
-        ValueError: the recording is empty or shorter than the encoder's minimum, or the window is longer than the encoder takes.
+        ValueError: the recording is empty or shorter than the encoder's minimum, or the window longer than it takes.
     """
     rate = feature_extractor.sampling_rate
     longest = longest_input_s(feature_extractor)
     if longest is not None and (window_s or longest) > longest + 1e-9:
-        raise ValueError(f"window_s is {window_s} s, but the encoder takes {longest:.2f} s at most: set a shorter window")
+        raise ValueError(
+            f"window_s is {window_s} s, but the encoder takes {longest:.2f} s at most: set a shorter window"
+        )
     return window_spans(
         n_samples,
         rate,
@@ -107,14 +126,18 @@ def load_audio(audio, sampling_rate: int) -> np.ndarray:
         rate = audio.get("sampling_rate", sampling_rate)
         audio = next((audio[key] for key in ("array", "raw", "bytes", "path") if audio.get(key) is not None), None)
     if audio is None:
-        raise ValueError('no audio found: give a path, bytes, an array, or a dict with "array", "raw", "bytes" or "path"')
+        raise ValueError(
+            'no audio found: give a path, bytes, an array, or a dict with "array", "raw", "bytes" or "path"'
+        )
     if hasattr(audio, "__fspath__") or isinstance(audio, (str, bytes)):
         name = f"{len(audio)} bytes of audio" if isinstance(audio, bytes) else str(audio)
         waveform, rate = _read(audio, name)
     else:
         waveform = np.asarray(audio, dtype=np.float32)
     if waveform.ndim != 1:
-        raise ValueError(f"{name} has shape {waveform.shape}: one channel (S,) is expected; take the mean of the channels")
+        raise ValueError(
+            f"{name} has shape {waveform.shape}: one channel (S,) is expected; take the mean of the channels"
+        )
     if not waveform.size:
         raise ValueError(f"{name} holds no samples")
     if not np.isfinite(waveform).all():
@@ -130,9 +153,13 @@ def _read(audio, name: str) -> tuple[np.ndarray, int]:
     except ImportError as error:
         raise ImportError("reading audio files needs soundfile; run: pip install soundfile") from error
     try:
-        waveform, rate = soundfile.read(io.BytesIO(audio) if isinstance(audio, bytes) else audio, dtype="float32", always_2d=True)
+        waveform, rate = soundfile.read(
+            io.BytesIO(audio) if isinstance(audio, bytes) else audio, dtype="float32", always_2d=True
+        )
     except (soundfile.LibsndfileError, OSError, TypeError) as error:
-        raise ValueError(f"{name} cannot be read as audio ({error}); WAV, FLAC, Ogg Vorbis, Opus and MP3 can") from error
+        raise ValueError(
+            f"{name} cannot be read as audio ({error}); WAV, FLAC, Ogg Vorbis, Opus and MP3 can"
+        ) from error
     return waveform.mean(1), rate
 
 
@@ -140,6 +167,8 @@ def _resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     try:
         from scipy.signal import resample_poly
     except ImportError as error:
-        raise ImportError(f"audio at {from_rate} Hz must be resampled to {to_rate} Hz; run: pip install scipy") from error
+        raise ImportError(
+            f"audio at {from_rate} Hz must be resampled to {to_rate} Hz; run: pip install scipy"
+        ) from error
     shared = gcd(int(from_rate), int(to_rate))
     return resample_poly(waveform, to_rate // shared, from_rate // shared).astype(np.float32)

@@ -10,8 +10,8 @@ RANGE_DB = 35.0  # below the loud frames of the same recording
 def speech_share(waveform: np.ndarray, sampling_rate: int, loud_db: float | None = None) -> float:
     """Share of 30 ms frames that are loud enough to be speech, in [0, 1].
 
-    A frame counts when its level is above -55 dB of full scale and at most 35 dB below the recording's loud frames (their 95th
-    percentile). This tells speech from pauses and dead air, not from music or steady noise.
+    A frame counts when its level is above -55 dB of full scale and at most 35 dB below the recording's loud frames
+    (their 95th percentile). This tells speech from pauses and dead air, not from music or steady noise.
 
     Args:
         waveform: (S,) float32 in [-1, 1].
@@ -21,6 +21,31 @@ def speech_share(waveform: np.ndarray, sampling_rate: int, loud_db: float | None
     levels = _levels(waveform, sampling_rate)
     loud = loud_level(waveform, sampling_rate) if loud_db is None else loud_db
     return float((levels > max(QUIETEST_DB, loud - RANGE_DB)).mean())
+
+
+def spoken_windows(
+    waveform: np.ndarray, spans: list[tuple[int, int]], sampling_rate: int, min_speech: float = 0.0
+) -> list[tuple[int, int, float]]:
+    """Windows in which enough is said, with their share of speech.
+
+    Args:
+        waveform: (S,) float32 in [-1, 1], a whole recording.
+        spans: (start, end) of its windows in samples, end excluded.
+        sampling_rate: Hz.
+        min_speech: smallest share of speech of a window that counts, in [0, 1]; 0 keeps all.
+
+    Returns:
+        (start, end, share) of the windows that count, in order; the share is relative to the loud frames of the whole
+        recording, see `speech_share`. Empty where nobody speaks.
+
+    Raises:
+        ValueError: `min_speech` is no share.
+    """
+    if not 0 <= min_speech <= 1:
+        raise ValueError(f"min_speech is {min_speech}; it must be a share of speech between 0 and 1, such as 0.3")
+    loud = loud_level(waveform, sampling_rate)
+    shares = [speech_share(waveform[start:end], sampling_rate, loud) for start, end in spans]
+    return [(start, end, share) for (start, end), share in zip(spans, shares, strict=True) if share >= min_speech]
 
 
 def loud_level(waveform: np.ndarray, sampling_rate: int) -> float:

@@ -86,10 +86,4 @@ def pool(folds: list[Screened], pooled: list[Predictions], rows: list[Dataset], 
 
 def results_predictions(pooled: list[Predictions]) -> Predictions:
     """Predictions of all folds, one after the other."""
-    return Predictions(
-        ids=[id for one in pooled for id in one.ids],
-        gold=np.concatenate([one.gold for one in pooled]),
-        probabilities=np.concatenate([one.probabilities for one in pooled]),
-        windows=np.concatenate([one.windows for one in pooled]),
-        speech_share=np.concatenate([one.speech_share for one in pooled]),
-    )
+    return Predictions.joined(pooled)

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from transformers import set_seed
 
 from hf_dialects.errors import RecipeError
-from hf_dialects.inference import Predictions
+from hf_dialects.inference import Predictions, grouping_of
 from hf_dialects.saving import save_for_hub
 from hf_dialects.training.build import build_model
 from hf_dialects.training.folds import train_folds
@@ -134,7 +134,7 @@ def fit_head(features: WindowFeatures, layer: int, gold: np.ndarray, n_classes: 
     scaler = StandardScaler().fit(values, sample_weight=weights)
     scaled = scaler.transform(values)
     if hidden:
-        fitted = MLPClassifier((hidden,), alpha=1 / (strength * len(gold)), max_iter=200, random_state=seed)
+        fitted = MLPClassifier((hidden,), solver="lbfgs", alpha=1 / (strength * len(gold)), max_iter=500, random_state=seed)
         fitted.fit(scaled, labels, sample_weight=weights)
         linears = [(weight.T, bias) for weight, bias in zip(fitted.coefs_, fitted.intercepts_, strict=True)]
     else:
@@ -164,6 +164,7 @@ def predictions_of(head: Head, features: WindowFeatures, split) -> Predictions:
         probabilities=head.probabilities(features),
         windows=np.bincount(features.owner),
         speech_share=np.full(len(features.ids), np.nan),
+        grouping=grouping_of(split),
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from hf_dialects.data.audio import decode
 from hf_dialects.data.load import load_corpus
 from hf_dialects.data.splits import split_fingerprint
+from hf_dialects.training.splits_of_run import load_data, three_splits
 
 SPLITS = ["train", "validation", "test"]
 
@@ -23,7 +24,7 @@ def corpus(tmp_path):
         for number in range(6):
             for take in range(3):
                 name = f"wav/{dialect}{number}-{take}.wav"
-                corpora.tone(folder / name, seconds=0.2, seed=10 * number + take)
+                corpora.tone(folder / name, seconds=0.2, seed=len(lines))
                 lines.append((name, dialect, f"{dialect}{number}", f"{dialect}town{number // 2}", 0.2))
     with (folder / "metadata.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("file_name", "dialect", "speaker", "site", "duration"), *lines])
@@ -37,10 +38,11 @@ def values(splits, column):
 
 def test_check_says_what_is_in_a_corpus(run, corpus, tmp_path):
     left = run("check", corpus, "--json", tmp_path / "found" / "findings.json")
-    assert left.code == 0, left.err
-    assert "north" in left.out
-    assert "south" in left.out
-    assert json.loads((tmp_path / "found" / "findings.json").read_text())
+    assert left.code == 0, left.out
+    found = json.loads((tmp_path / "found" / "findings.json").read_text())
+    assert {name: table["clips"] for name, table in found["counts"]["dialect"].items()} == {"north": 18, "south": 18}
+    assert [problem["kind"] for problem in found["problems"]] == ["too little", "too little"]
+    assert "north has 0.1 minutes; at least 10 are enough" in left.out
 
 
 def test_check_fails_where_something_must_be_repaired(run, corpus):
@@ -50,9 +52,15 @@ def test_check_fails_where_something_must_be_repaired(run, corpus):
     assert "north0-0" in left.out
 
 
+def test_check_of_headers_does_not_hear_silence(run, corpus, tmp_path):
+    corpora.tone(corpus / "wav" / "south1-1.wav", seconds=0.2, level=0.0)
+    assert "warning: silent (1)" in run("check", corpus, "--quiet").out
+    assert "silent" not in run("check", corpus, "--headers").out
+
+
 def test_check_takes_another_label(run, corpus):
     left = run("check", corpus, "--label", "site")
-    assert left.code == 0, left.err
+    assert left.code == 0, left.out
     assert "northtown2" in left.out
 
 
@@ -77,6 +85,8 @@ def test_a_split_is_loaded_like_a_corpus_and_shares_no_group(run, corpus, tmp_pa
     assert {name: len(dataset) for name, dataset in splits.items()} == dict.fromkeys(SPLITS, 12)
     assert all(len(labels) == 2 for labels in values(splits, "dialect").values())
     assert len(decode(splits["test"][0]["audio"])) == 3200
+    for_training, _ = three_splits(load_data({"source": str(tmp_path / "out")}), {"split_by": ["site"]}, seed=5)
+    assert values(for_training, "id") == values(splits, "id")
 
 
 def test_the_records_of_a_split_agree_with_it(run, corpus, tmp_path):
@@ -152,6 +162,22 @@ def test_a_corpus_that_is_split_is_split_anew(run, corpus, tmp_path):
     assert len(set().union(*found.values())) == 36
 
 
+def test_varieties_with_too_few_groups_are_left_out_or_allowed_knowingly(run, corpus, tmp_path):
+    for take in range(2):
+        corpora.tone(corpus / "wav" / f"west0-{take}.wav", seconds=0.2, seed=50 + take)
+        with (corpus / "metadata.csv").open("a", encoding="utf-8") as file:
+            file.write(f"wav/west0-{take}.wav,west,west0,westtown,0.2\n")
+    arguments = ("split", corpus, "--by", "speaker", "--quiet", "--out")
+    left = run(*arguments, tmp_path / "out")
+    assert left.code == 1
+    assert "'west' has 1" in left.err
+    assert run(*arguments, tmp_path / "kept", "--labels", "north,south").code == 0
+    assert load_corpus(tmp_path / "kept")["train"].features["dialect"].names == ["north", "south"]
+    assert run(*arguments, tmp_path / "allowed", "--allow-missing").code == 0
+    splits = load_corpus(tmp_path / "allowed")
+    assert sum("west0" in speakers for speakers in values(splits, "speaker").values()) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -164,7 +190,7 @@ def test_a_split_that_cannot_be_made_is_one_message_and_leaves_nothing(run, corp
     left = run("split", corpus, *options, "--out", tmp_path / "out", "--quiet")
     assert (left.code, left.out) == (1, "")
     assert message in left.err
-    assert not (tmp_path / "out").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["corpus"]
 
 
 def test_a_split_is_never_written_over_something(run, corpus, tmp_path):

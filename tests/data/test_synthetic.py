@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import sys
 from collections import Counter, defaultdict
 from dataclasses import asdict, replace
@@ -15,7 +16,6 @@ from datasets import Audio
 from hf_dialects.data import synthetic
 from hf_dialects.data.audio import decode
 from hf_dialects.data.synthetic import (
-    COUNTS,
     FIXTURE_FOLDER,
     SPEAKERS,
     VARIETIES,
@@ -125,8 +125,6 @@ def cached(tmp_path_factory):
 @pytest.fixture
 def copied(cached, tmp_path):
     """A cache of one's own to break."""
-    import shutil
-
     shutil.copytree(cached[1], tmp_path / "corpus")
     return tmp_path / "corpus"
 
@@ -227,7 +225,6 @@ def test_a_failed_rendering_leaves_nothing_behind(tmp_path, monkeypatch):
 
 def test_of_two_processes_at_once_both_get_the_corpus(cached, tmp_path, monkeypatch):
     """While this one renders, another one finishes."""
-    import shutil
 
     def overtaken(calls):
         shutil.copytree(cached[1], tmp_path / "corpus")
@@ -254,7 +251,6 @@ def test_load_embedded_and_load_stress_read_the_cache(monkeypatch, tmp_path, cac
     monkeypatch.setattr(synthetic, "plan", few)
     monkeypatch.setattr(synthetic, "check_plan", lambda rows: None)
     monkeypatch.setattr(synthetic, "render", no_render)
-    cached[1].parent.joinpath(synthetic._cache_folder(few(), tmp_path).name)
     (tmp_path / synthetic._cache_folder(few(), tmp_path).name).symlink_to(cached[1])
     splits = load_embedded(tmp_path, progress=False)
     assert synthetic.embedded_fingerprint(tmp_path) == fingerprint(cached[0])
@@ -333,7 +329,3 @@ def test_write_fixture_makes_the_same_table_and_speech(tmp_path, monkeypatch):
     for utterance in shipped:
         new, old = (decode(folder / "clips" / f"{utterance.id}.opus") for folder in (tmp_path, FIXTURE_FOLDER))
         assert np.corrcoef(new, old)[0, 1] > 0.99
-
-
-def test_counts_are_those_of_the_documentation():
-    assert sum(COUNTS.values()) == 3840
