@@ -1,6 +1,7 @@
 """hf-dialects predict"""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,10 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per line instead of text.")] = False,
     windows: Annotated[bool, typer.Option("--windows", help="Also the probabilities of every window.")] = False,
     top_k: Annotated[int, typer.Option(min=1, help="How many dialects of each recording, best first.")] = 3,
+    min_speech: Annotated[
+        float,
+        typer.Option(help="Leave out windows with a smaller share of speech; a file with no other is 'no speech'."),
+    ] = 0.0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Name the dialect of recordings. A file that cannot be used is told about; the others are still classified.
@@ -35,7 +40,7 @@ def predict(
     failed = 0
     for path in tqdm(paths, desc="predicting", unit="file", disable=quiet or len(paths) == 1):
         try:
-            answer = classify(path, top_k=top_k, windows=windows)
+            answer = classify(path, top_k=top_k, windows=windows, min_speech=min_speech)
         except (ValueError, OSError) as error:
             typer.echo(f"error: {error}" if str(path) in str(error) else f"error: {path}: {error}", err=True)
             failed += 1
@@ -68,11 +73,12 @@ def recordings_in(folder: Path) -> list[Path]:
 
 def describe(answer: dict) -> str:
     """A line for the recording, and one for each window."""
-    lines = [f"{answer['file']}\t" + "  ".join(f"{one['label']} {one['score']:.3f}" for one in answer["labels"])]
+    lines = [f"{answer['file']}\t" + _scores((one["label"], one["score"]) for one in answer["labels"])]
     for window in answer.get("windows", ()):
         best = sorted(window["scores"].items(), key=lambda one: -one[1])[: len(answer["labels"])]
-        lines.append(
-            f"  {window['start_s']:.2f}-{window['end_s']:.2f} s\t"
-            + "  ".join(f"{name} {score:.3f}" for name, score in best)
-        )
+        lines.append(f"  {window['start_s']:.2f}-{window['end_s']:.2f} s\t{_scores(best)}")
     return "\n".join(lines)
+
+
+def _scores(labels: Iterable[tuple[str, float | None]]) -> str:
+    return "  ".join(label if score is None else f"{label} {score:.3f}" for label, score in labels)

@@ -33,11 +33,14 @@ def run(command: Callable[[], object]) -> None:
 def start() -> None:
     """Called by a command before its work: registers the models and quiets the libraries' own logs."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    import datasets
     from transformers.utils import logging
 
     import hf_dialects
 
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    datasets.disable_progress_bars()
     hf_dialects.register()
 
 

@@ -66,6 +66,8 @@ COUNTS = {"train": 2400, "validation": 480, "test": 960}
 PITCH, PITCH_JITTER = 50, 10  # eSpeak's scale of 0–100
 RATE, RATE_JITTER, RATE_STEP = 175, 15, 20  # words per minute
 
+RENDERING = 1  # to be raised when the same plan comes out as other samples, so that old caches are left alone
+
 FIXTURE_FOLDER = Path(__file__).parent / "fixture"
 FIXTURE_VARIETIES = ("en-us", "en-gb-scotland", "es", "pt-br")
 FIXTURE_SPEAKERS = {"train": ("m1", "m3", "f1", "f2"), "validation": ("f3",), "test": ("m5",)}
@@ -296,9 +298,10 @@ def _dataset_dict(rows: list[dict], dialects: Sequence[str]):
 
 
 def _cache_folder(utterances: Sequence[Utterance], cache_dir: str | Path | None) -> Path:
-    """Named after the plan, so that another plan is another folder."""
+    """Named after the plan and how it is rendered, so that another corpus is another folder."""
     root = cache_dir or os.environ.get("HF_DIALECTS_CACHE") or Path.home() / ".cache" / "hf_dialects"
-    design = sha256(json.dumps([asdict(utterance) for utterance in utterances]).encode()).hexdigest()
+    plan_and_rendering = [RENDERING, *(asdict(utterance) for utterance in utterances)]
+    design = sha256(json.dumps(plan_and_rendering).encode()).hexdigest()
     return Path(root) / f"embedded-{design[:12]}"
 
 

@@ -4,6 +4,7 @@ import corpora
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import tiny
 
 from hf_dialects.models.pipeline_dialect import DialectPipeline
@@ -62,6 +63,17 @@ def test_as_text_a_line_per_recording_and_per_window(run, model, recordings):
     with_windows = run("predict", model, recordings / "a.wav", "--windows", "--top-k", 1).out.splitlines()
     assert [line.split("\t")[0] for line in with_windows[1:]] == ["  0.00-1.00 s", "  0.50-1.50 s", "  1.00-1.60 s"]
     assert with_windows[0].split("\t")[1].split()[0] in tiny.LABELS
+
+
+def test_a_recording_without_speech_says_so(run, model, recordings):
+    soundfile.write(recordings / "a.wav", np.zeros(16000), 16000)
+    left = run("predict", model, recordings, "--quiet", "--min-speech", 0.1)
+    assert left.code == 0
+    first, second = (line.split("\t") for line in left.out.splitlines())
+    assert first == [str(recordings / "a.wav"), "no speech"]
+    assert second[1].split()[0] in tiny.LABELS
+    left = run("predict", model, recordings / "a.wav", "--min-speech", 0.1, "--json")
+    assert json.loads(left.out)["labels"] == [{"score": None, "label": "no speech"}]
 
 
 def test_a_broken_file_is_told_about_and_the_others_are_classified(run, model, recordings):

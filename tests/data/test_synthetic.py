@@ -240,6 +240,9 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
     folder = synthetic._cache_folder(PLAN, tmp_path)
     assert folder.parent == tmp_path
     assert synthetic._cache_folder([replace(PLAN[0], text="Other."), *PLAN[1:]], tmp_path) != folder
+    with monkeypatch.context() as other:
+        other.setattr(synthetic, "RENDERING", synthetic.RENDERING + 1)
+        assert synthetic._cache_folder(PLAN, tmp_path) != folder
     monkeypatch.setenv("HF_DIALECTS_CACHE", str(tmp_path / "elsewhere"))
     assert synthetic._cache_folder(PLAN, None) == tmp_path / "elsewhere" / folder.name
     monkeypatch.delenv("HF_DIALECTS_CACHE")
