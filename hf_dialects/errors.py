@@ -14,7 +14,8 @@ class AudioError(DialectError):
 
     Args:
         message: the whole sentence for people.
-        reason: one of the short words that `results.json` counts ("missing", "corrupt", "empty", "silent", "not finite", "too short").
+        reason: one of the short words that `results.json` counts ("missing", "corrupt", "empty", "silent", "not
+            finite", "too short").
     """
 
     def __init__(self, message: str, reason: str = "corrupt"):

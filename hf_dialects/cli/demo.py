@@ -9,7 +9,9 @@ from hf_dialects.cli import shell
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the runs; the same folder again goes on where it stopped.")] = Path("runs/demo"),
+    out: Annotated[
+        Path, typer.Option(help="Folder for the runs; the same folder again goes on where it stopped.")
+    ] = Path("runs/demo"),
     seeds: Annotated[int, typer.Option(help="How many seeds to train.")] = 3,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the numbers here.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,

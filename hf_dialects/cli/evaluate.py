@@ -14,7 +14,9 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder for results.json and predictions.")],
     split: Annotated[str | None, typer.Option(help="Split of the corpus; all of it where it has none.")] = None,
     label: Annotated[str, typer.Option(help="Column that names the variety.")] = "dialect",
-    by: Annotated[str | None, typer.Option(help="Columns to break the result down by, such as gender,device,duration.")] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Columns to break the result down by, such as gender,device,duration.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Windows of one pass.")] = 16,
     min_speech: Annotated[float, typer.Option(help="Leave out windows with a smaller share of speech.")] = 0.0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
@@ -30,8 +32,15 @@ def evaluate(
     from hf_dialects.evaluation.standalone import evaluate_model
 
     results = evaluate_model(
-        model, data, out, split=split, label=label, by=tuple(by.split(",")) if by else (), batch_size=batch_size,
-        min_speech=min_speech, progress=not quiet,
+        model,
+        data,
+        out,
+        split=split,
+        label=label,
+        by=tuple(by.split(",")) if by else (),
+        batch_size=batch_size,
+        min_speech=min_speech,
+        progress=not quiet,
     )
     typer.echo(describe(results))
     typer.echo(f"written: {out / 'results.json'}")

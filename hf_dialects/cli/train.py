@@ -10,18 +10,30 @@ from hf_dialects.cli import shell
 
 def train(
     recipe: Annotated[str | None, typer.Argument(help="Recipe file, or the name of one that is shipped.")] = None,
-    overrides: Annotated[list[str] | None, typer.Argument(help="Dotted overrides, such as training.learning_rate=1e-4.")] = None,
-    data: Annotated[list[str] | None, typer.Option(help="Folder, manifest, Hub id or 'demo'; several to join them.")] = None,
-    encoder: Annotated[str | None, typer.Option(help="Pretrained encoder (Hub id or folder); without it a small one from scratch.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Dotted overrides, such as training.learning_rate=1e-4.")
+    ] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(help="Folder, manifest, Hub id or 'demo'; several to join them.")
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Pretrained encoder (Hub id or folder); without it a small one from scratch.")
+    ] = None,
     label: Annotated[str | None, typer.Option(help="Column that names the variety.")] = None,
     labels: Annotated[str | None, typer.Option(help="Keep only these varieties, separated by commas.")] = None,
     by: Annotated[str | None, typer.Option(help="Columns that must not cross a split, separated by commas.")] = None,
-    objective: Annotated[str | None, typer.Option(help="Contrastive objective: supcon, triplet or multi_similarity.")] = None,
-    frozen: Annotated[bool, typer.Option("--frozen", help="Keep the encoder as it is and train a head on cached features.")] = False,
+    objective: Annotated[
+        str | None, typer.Option(help="Contrastive objective: supcon, triplet or multi_similarity.")
+    ] = None,
+    frozen: Annotated[
+        bool, typer.Option("--frozen", help="Keep the encoder as it is and train a head on cached features.")
+    ] = False,
     layers: Annotated[str | None, typer.Option(help="With --frozen: layers to try, such as 6,9,12, or 'all'.")] = None,
     folds: Annotated[int | None, typer.Option(help="K folds by group; predictions are pooled over the folds.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; the same folder again goes on where it stopped.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder; the same folder again goes on where it stopped.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
     """Train a dialect classifier and evaluate it.

@@ -109,7 +109,7 @@ def encode(waveform: np.ndarray, sampling_rate: int, format: str = "flac") -> by
     Args:
         waveform: (S,) finite, S ≥ 1; what lies outside [-1, 1] is clipped.
         sampling_rate: Hz; for Opus 8000, 12000, 16000, 24000 or 48000.
-        format: "flac" or "wav" (both 16 bits), or "opus" (in Ogg, lossy).
+        format: "flac" or "wav" (both 16 bits, exact for samples that came from 16 bits), or "opus" (in Ogg, lossy).
 
     Raises:
         ValueError: other shape, rate or format, no sample, or one that is not finite.
@@ -122,6 +122,8 @@ def encode(waveform: np.ndarray, sampling_rate: int, format: str = "flac") -> by
     if format == "opus" and sampling_rate not in OPUS_RATES:
         raise ValueError(f"Opus knows the rates {OPUS_RATES} Hz, got {sampling_rate}; resample first")
     container, subtype = ENCODINGS[format]
+    if subtype == "PCM_16":  # libsndfile scales by 32767, which changes samples that came from 16 bits
+        waveform = np.clip(np.rint(waveform * 32768), -32768, 32767).astype(np.int16)
     file = BytesIO()
     soundfile.write(file, waveform, sampling_rate, format=container, subtype=subtype)
     return file.getvalue()

@@ -18,11 +18,13 @@ class Clips(Dataset):
     Args:
         dataset: corpus with columns audio, dialect and id.
         sampling_rate: of the encoder, in Hz.
-        crop_s: longest clip in seconds; longer recordings are cut, at random in training, else around the middle. None = whole.
+        crop_s: longest clip in seconds; longer recordings are cut, at random in training, else around the middle. None
+            = whole.
         training: random crops and augmentation on.
         seed: of all draws.
         analyse: waveform (S,) → features (F, M), for encoders trained from scratch; None keeps waveforms.
-        hop: samples between feature frames; crops start on this grid, so that features of a crop are a crop of features.
+        hop: samples between feature frames; crops start on this grid, so that features of a crop are a crop of
+            features.
         window: samples of one analysis window.
         waveform_augment: (waveform, sampling_rate, rng) → waveform, applied before the analysis.
         spectral_augment: (features, rng) → features, applied after it.
@@ -73,7 +75,9 @@ class Clips(Dataset):
     def __getitem__(self, key: int | tuple[int, int]) -> dict:
         epoch, index = key if isinstance(key, tuple) else (0, key)
         rng = generator(self.seed, epoch, self.ids[index], "clip")
-        clip = self._waveform(index, rng) if self.analyse is None or self.waveform_augment else self._features(index, rng)
+        clip = (
+            self._waveform(index, rng) if self.analyse is None or self.waveform_augment else self._features(index, rng)
+        )
         if self.analyse is not None and self.waveform_augment:
             clip = self.analyse(clip)
         if self.spectral_augment:

@@ -13,8 +13,8 @@ class Collator:
         batch: list of clips, (S_i,) waveforms or (F_i, M) features → mapping with `input_values` (B, S) or
             `input_features` (B, F, M), and `attention_mask`, 1 = speech, 0 = padding.
 
-    A call takes items of `Clips` and gives that mapping's tensors with `labels` (B,) int64 and `row` (B,) int64, the position of
-    every utterance in its dataset.
+    A call takes items of `Clips` and gives that mapping's tensors with `labels` (B,) int64 and `row` (B,) int64, the
+    position of every utterance in its dataset.
     """
 
     def __init__(self, batch: Callable[[list[np.ndarray]], Mapping]):

@@ -29,7 +29,9 @@ def check_clip(cell, id: str, minimum_s: float, sampling_rate: int = SAMPLING_RA
         return 0.0, Skipped(id, error.reason, str(error))
     seconds = len(waveform) / sampling_rate
     if seconds < minimum_s:
-        return 0.0, Skipped(id, "too short", f"{id} lasts {seconds:.3f} s; the encoder needs at least {minimum_s:.3f} s")
+        return 0.0, Skipped(
+            id, "too short", f"{id} lasts {seconds:.3f} s; the encoder needs at least {minimum_s:.3f} s"
+        )
     if is_silent(waveform):
         return 0.0, Skipped(id, "silent", f"{id} holds no sound: its {seconds:.2f} s are digital silence")
     return seconds, None

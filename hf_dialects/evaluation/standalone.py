@@ -104,7 +104,8 @@ def with_labels_of_model(corpus: Dataset, labels: list[str]) -> Dataset:
     if unknown:
         raise CorpusError(
             f"the corpus has {len(unknown)} varieties that the model does not know: {', '.join(unknown[:5])}; "
-            f"the model's are {', '.join(labels[:20])}. Keep only known ones, or evaluate with the model they were trained for"
+            f"the model's are {', '.join(labels[:20])}. "
+            "Keep only known ones, or evaluate with the model they were trained for"
         )
     if names == labels:
         return corpus

@@ -1,1 +1,2 @@
-"""Model files. They travel with every checkpoint, so they import only torch, transformers, the standard library and each other."""
+"""Model files. They travel with every checkpoint, so they import only torch, transformers, the standard library and
+each other."""

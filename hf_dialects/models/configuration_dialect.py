@@ -15,11 +15,13 @@ class DialectConfig(PreTrainedConfig):
         encoder_config: configuration (object or dict) of any audio encoder of transformers.
         pooling: how frames (B, T, D) become one vector per utterance: "mean", "max", "attention", "statistics" or
             "attentive_statistics".
-        layer: which hidden state is pooled. 0 is the input of the first block, n the output of block n; negative counts from
+        layer: which hidden state is pooled. 0 is the input of the first block, n the output of block n; negative
+            counts from
             the last; "weighted" learns a softmax-weighted sum of all. The last is taken after the encoder's final norm.
         classifier_hidden: width of the head's hidden layer (ReLU); None for a linear head.
         classifier_dropout: dropout before the head, in [0, 1).
-        projection_size: width of a two-layer projection that the contrastive objective sees; None for the embedding itself.
+        projection_size: width of a two-layer projection that the contrastive objective sees; None for the embedding
+            itself.
         objective: contrastive objective, "supcon", "triplet" or "multi_similarity"; None for cross-entropy alone.
         objective_options: its constants, see `objectives_dialect.build_objective`.
         cross_entropy_weight: weight of the classification loss.
@@ -33,8 +35,8 @@ class DialectConfig(PreTrainedConfig):
         tail: "keep" a last, shorter window, or "drop" it.
 
     Raises:
-        ValueError: unknown pooling, objective or tail, a layer outside the encoder, or weights that do not fit the labels;
-            the message lists what is valid.
+        ValueError: unknown pooling, objective or tail, a layer outside the encoder, or weights that do not fit the
+            labels; the message lists what is valid.
     """
 
     model_type = "dialect"
@@ -76,12 +78,16 @@ class DialectConfig(PreTrainedConfig):
             raise ValueError(f"label_smoothing must lie in [0, 1), found {self.label_smoothing}")
         if self.window_s is not None and not 0 < self.stride_s <= self.window_s:
             raise ValueError(
-                f"stride_s must be above 0 and at most window_s, found stride_s={self.stride_s}, window_s={self.window_s}: "
+                f"stride_s must be above 0 and at most window_s, found stride_s={self.stride_s}, "
+                f"window_s={self.window_s}: "
                 "a longer stride would leave speech unheard"
             )
-        if self.class_weights is not None and (len(self.class_weights) != self.num_labels or min(self.class_weights) <= 0):
+        if self.class_weights is not None and (
+            len(self.class_weights) != self.num_labels or min(self.class_weights) <= 0
+        ):
             raise ValueError(
-                f"class_weights needs {self.num_labels} positive numbers, one per label, found {list(self.class_weights)}"
+                f"class_weights needs {self.num_labels} positive numbers, one per label, "
+                f"found {list(self.class_weights)}"
             )
 
     @property

@@ -64,7 +64,8 @@ def output_size(config: PreTrainedConfig) -> int:
 
 
 def minimum_input(config: PreTrainedConfig) -> int:
-    """Shortest input that yields one frame: samples for encoders of samples (their receptive field), else 1 feature frame."""
+    """Shortest input that yields one frame: samples for encoders of samples (their receptive field), else 1 feature
+    frame."""
     length = 1
     if input_name(config) == "input_values":
         for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
@@ -78,7 +79,8 @@ def fixed_input(config: PreTrainedConfig) -> int | None:
 
 
 def padding_leaks(config: PreTrainedConfig) -> bool:
-    """Whether a padded batch changes an utterance's frames: group-normalised convolutional fronts average over padding."""
+    """Whether a padded batch changes an utterance's frames: group-normalised convolutional fronts average over
+    padding."""
     return getattr(config, "feat_extract_norm", None) == "group"
 
 
@@ -149,7 +151,11 @@ def blocks(encoder: PreTrainedModel) -> nn.ModuleList:
 
 def front(encoder: PreTrainedModel) -> list[nn.Module]:
     """Modules that turn the input into the input of the first block: what `freeze_feature_encoder` freezes."""
-    names = ("feature_extractor", "conv1", "conv2") if encoder.config.model_type != "wav2vec2-bert" else ("feature_projection",)
+    names = (
+        ("feature_extractor", "conv1", "conv2")
+        if encoder.config.model_type != "wav2vec2-bert"
+        else ("feature_projection",)
+    )
     return [getattr(encoder, name) for name in names if hasattr(encoder, name)]
 
 
@@ -160,7 +166,9 @@ def after_blocks(encoder: PreTrainedModel) -> list[nn.Module]:
         found.append(encoder.layer_norm)
     elif getattr(encoder.config, "do_stable_layer_norm", False):
         found.append(encoder.encoder.layer_norm)
-    found += [module for name in ("adapter", "intermediate_ffn") if (module := getattr(encoder, name, None)) is not None]
+    found += [
+        module for name in ("adapter", "intermediate_ffn") if (module := getattr(encoder, name, None)) is not None
+    ]
     return found
 
 
@@ -168,8 +176,8 @@ def hidden_states(encoder: PreTrainedModel, inputs: dict, all_layers: bool) -> l
     """Run the encoder.
 
     Returns:
-        [last] or, with `all_layers`, the input of the first block followed by every block's output, each (B, T, D); the last
-        one is the encoder's final output (after its final norm, where it has one).
+        [last] or, with `all_layers`, the input of the first block followed by every block's output, each (B, T, D);
+        the last one is the encoder's final output (after its final norm, where it has one).
     """
     config = encoder.config
     if encoder.training and getattr(config, "apply_spec_augment", False) and config.mask_time_prob > 0:

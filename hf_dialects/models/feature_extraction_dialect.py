@@ -16,8 +16,8 @@ MINIMUM_S = 0.035  # two analysis windows of 25 ms, 10 ms apart: front-ends that
 class DialectFeatureExtractor(SequenceFeatureExtractor):
     """Log-mel energies with a chosen hop, the mean of every bin over the utterance taken away.
 
-    A frame needs its whole analysis window inside the utterance, so frames do not depend on padding; utterances shorter than
-    one window are completed with zeros.
+    A frame needs its whole analysis window inside the utterance, so frames do not depend on padding; utterances
+    shorter than one window are completed with zeros.
 
     Args:
         feature_size: M, mel bins.
@@ -84,7 +84,8 @@ class DialectFeatureExtractor(SequenceFeatureExtractor):
             features: list of (F_i, M) float32, as `log_mel` gives them.
 
         Returns:
-            `input_features` (B, F, M), or (B, M, F) with `bins_first`, float32, zeros where padded; `attention_mask` (B, F) int64.
+            `input_features` (B, F, M), or (B, M, F) with `bins_first`, float32, zeros where padded; `attention_mask`
+            (B, F) int64.
 
         Raises:
             ValueError: an utterance is longer than `frames`.
@@ -104,14 +105,19 @@ class DialectFeatureExtractor(SequenceFeatureExtractor):
             padded = np.ascontiguousarray(padded.transpose(0, 2, 1))
         return BatchFeature({"input_features": padded, "attention_mask": mask})
 
-    def __call__(self, raw_speech, sampling_rate: int | None = None, return_tensors: str | None = None, **kwargs) -> BatchFeature:
+    def __call__(
+        self, raw_speech, sampling_rate: int | None = None, return_tensors: str | None = None, **kwargs
+    ) -> BatchFeature:
         """Features of one waveform (S,) or a list of waveforms, see `batch`.
 
         Raises:
             ValueError: the waveforms were recorded at another rate than `sampling_rate`.
         """
         if sampling_rate is not None and sampling_rate != self.sampling_rate:
-            raise ValueError(f"the audio is sampled at {sampling_rate} Hz, the model takes {self.sampling_rate} Hz: resample it first")
+            raise ValueError(
+                f"the audio is sampled at {sampling_rate} Hz, the model takes "
+                f"{self.sampling_rate} Hz: resample it first"
+            )
         one = isinstance(raw_speech, (np.ndarray, torch.Tensor)) and raw_speech.ndim == 1
         features = self.batch([self.log_mel(waveform) for waveform in ([raw_speech] if one else raw_speech)])
         return features.convert_to_tensors(return_tensors) if return_tensors else features

@@ -86,15 +86,18 @@ class DialectPreTrainedModel(PreTrainedModel):
             nn.init.zeros_(module.layer_weights)
 
     @classmethod
-    def from_encoder_pretrained(cls, name_or_path: str, encoder_options: dict | None = None, **config) -> "DialectPreTrainedModel":
+    def from_encoder_pretrained(
+        cls, name_or_path: str, encoder_options: dict | None = None, **config
+    ) -> "DialectPreTrainedModel":
         """A new model around a pretrained encoder; its weights are taken bit-equal, pooling and head are new.
 
         Args:
             name_or_path: Hub id or folder of an encoder, or of a model with another head (CTC …).
             encoder_options: passed to `AutoModel.from_pretrained` (revision, token, dtype …).
-            config: fields of `DialectConfig`. `encoder_overrides`, a dict, changes fields of the encoder's own configuration;
-                layerdrop is switched off unless named there, because skipped blocks have no gradient and stop distributed
-                training.
+            config: fields of `DialectConfig`. `encoder_overrides`, a dict, changes fields of the encoder's own
+                configuration;
+                layerdrop is switched off unless named there, because skipped blocks have no gradient and stop
+                distributed training.
 
         Raises:
             ValueError: the checkpoint lacks encoder weights, or a field of the configuration is not valid.
@@ -105,7 +108,9 @@ class DialectPreTrainedModel(PreTrainedModel):
             if hasattr(encoder.config, name):
                 setattr(encoder.config, name, value)
             elif "layerdrop" not in name:
-                raise ValueError(f"encoder_overrides names {name!r}, which the {encoder.config.model_type} configuration lacks")
+                raise ValueError(
+                    f"encoder_overrides names {name!r}, which the {encoder.config.model_type} configuration lacks"
+                )
         model = cls(cls.config_class(encoder_config=encoder.config, **config))
         own = model.base_model.encoder.state_dict()  # overrides may add or remove the vector of masked frames
         own |= {name: tensor for name, tensor in encoder.state_dict().items() if name in own}
@@ -214,7 +219,9 @@ class DialectModel(DialectPreTrainedModel):
         config = self.config
         inputs = {"input_values": input_values, "input_features": input_features}[self.main_input_name]
         if inputs is None:
-            raise ValueError(f"the {config.encoder_config.model_type} encoder takes {self.main_input_name}, which was not given")
+            raise ValueError(
+                f"the {config.encoder_config.model_type} encoder takes {self.main_input_name}, which was not given"
+            )
         given = {self.main_input_name: inputs.to(self.dtype)}
         if attention_mask is not None:
             given["attention_mask"] = attention_mask
@@ -263,10 +270,11 @@ class DialectForAudioClassification(DialectPreTrainedModel):
             input_features: (B, F, M), or Whisper's (B, M, F), for encoders of spectral features.
             attention_mask: (B, S) or (B, F), 1 = input, 0 = padding.
             labels: (B,) int64 gold dialects, or (B, C) soft targets that sum to one.
-            mixup_index: (B,) int64, the partner of every row within this batch; -1 = the row is only a partner: unmixed and
-                outside the classification loss.
+            mixup_index: (B,) int64, the partner of every row within this batch; -1 = the row is only a partner:
+                unmixed and outside the classification loss.
             mixup_weight: () or (B,), the weight of the row itself; its partner's is 1 - weight.
-            contrastive: whether this batch enters the contrastive objective, which takes the likeliest class of soft targets.
+            contrastive: whether this batch enters the contrastive objective, which takes the likeliest class of soft
+                targets.
 
         Raises:
             ValueError: a label outside the classes, or labels of a wrong shape.
@@ -282,7 +290,9 @@ class DialectForAudioClassification(DialectPreTrainedModel):
             clean_logits = self._clean_logits(embeddings)
             counted = mixup_index >= 0
             partner = torch.where(counted, mixup_index, torch.arange(len(mixup_index), device=mixup_index.device))
-            weight = torch.where(counted, mixup_weight.to(embeddings.dtype).expand(len(partner)), 1.0)[:, None]  # (B, 1)
+            weight = torch.where(counted, mixup_weight.to(embeddings.dtype).expand(len(partner)), 1.0)[
+                :, None
+            ]  # (B, 1)
             vectors = weight * embeddings + (1 - weight) * embeddings[partner]
             targets = targets if targets is None else weight.float() * targets + (1 - weight.float()) * targets[partner]
         logits = self.classifier(vectors)
@@ -302,7 +312,10 @@ class DialectForAudioClassification(DialectPreTrainedModel):
         if labels.ndim == 2 and labels.shape[1] == n_classes:
             return labels.float()
         if labels.ndim != 1 or labels.is_floating_point():
-            raise ValueError(f"labels must be (B,) integers or (B, {n_classes}) soft targets, found {tuple(labels.shape)} {labels.dtype}")
+            raise ValueError(
+                f"labels must be (B,) integers or (B, {n_classes}) soft targets, "
+                f"found {tuple(labels.shape)} {labels.dtype}"
+            )
         if labels.numel() and not 0 <= int(labels.min()) <= int(labels.max()) < n_classes:
             raise ValueError(
                 f"labels run from {int(labels.min())} to {int(labels.max())}, but the model has {n_classes} classes "

@@ -11,7 +11,8 @@ from hf_dialects.errors import RecipeError
 class DialectTrainingArguments(TrainingArguments):
     """Arguments of `DialectTrainer`.
 
-    Defaults that differ from transformers: 10 epochs, learning rate 1e-4, weight decay 0.01, 10 % linear warm-up, evaluation
+    Defaults that differ from transformers: 10 epochs, learning rate 1e-4, weight decay 0.01, 10 % linear warm-up,
+        evaluation
     and checkpoint after every epoch, the best checkpoint by validation cross-entropy is loaded at the end, at most two
     checkpoints are kept, columns are never dropped, and a loss that is not finite ends the run instead of being hidden.
 
@@ -21,29 +22,43 @@ class DialectTrainingArguments(TrainingArguments):
     batch_size: int = field(default=32, metadata={"help": "Examples of one forward pass over all processes together."})
     sampler: str = field(default="random", metadata={"help": "random, buckets, balanced or classes_x_examples."})
     sampler_options: dict | None = field(default=None, metadata={"help": "Options of the sampler, see data.samplers."})
-    crop_s: float | None = field(default=None, metadata={"help": "Training crop in seconds; None = the model's window_s."})
-    waveform_augment: dict | None = field(default=None, metadata={"help": "noise, reverb, speed, telephone: see data.augment."})
-    spectral_augment: dict | None = field(default=None, metadata={"help": "Mel warp and masks, see data.spectral_augment."})
+    crop_s: float | None = field(
+        default=None, metadata={"help": "Training crop in seconds; None = the model's window_s."}
+    )
+    waveform_augment: dict | None = field(
+        default=None, metadata={"help": "noise, reverb, speed, telephone: see data.augment."}
+    )
+    spectral_augment: dict | None = field(
+        default=None, metadata={"help": "Mel warp and masks, see data.spectral_augment."}
+    )
     freeze_feature_encoder: bool = field(default=False, metadata={"help": "Do not train the encoder's front."})
     freeze_layers: int | None = field(default=None, metadata={"help": "Do not train the front and the first n blocks."})
     balance_classes: bool = field(default=False, metadata={"help": "Weight classes by the inverse of their frequency."})
-    patience: int | None = field(default=None, metadata={"help": "Stop after this many evaluations without a better one."})
+    patience: int | None = field(
+        default=None, metadata={"help": "Stop after this many evaluations without a better one."}
+    )
     threads: int | None = field(default=None, metadata={"help": "CPU threads of torch; None = its own choice."})
 
     num_train_epochs: float = field(default=10.0, metadata={"help": "Passes over the training split."})
     learning_rate: float = field(default=1e-4, metadata={"help": "Peak learning rate."})
     weight_decay: float = field(default=0.01, metadata={"help": "AdamW weight decay."})
-    warmup_steps: float = field(default=0.1, metadata={"help": "Steps, or below 1 the share of all steps, of linear warm-up."})
+    warmup_steps: float = field(
+        default=0.1, metadata={"help": "Steps, or below 1 the share of all steps, of linear warm-up."}
+    )
     eval_strategy: str = field(default="epoch", metadata={"help": "When to evaluate on the validation split."})
     save_strategy: str = field(default="epoch", metadata={"help": "When to write a checkpoint."})
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints to keep, the best one among them."})
     load_best_model_at_end: bool = field(default=True, metadata={"help": "Return to the best checkpoint at the end."})
-    metric_for_best_model: str | None = field(default="cross_entropy", metadata={"help": "Validation value that selects."})
+    metric_for_best_model: str | None = field(
+        default="cross_entropy", metadata={"help": "Validation value that selects."}
+    )
     greater_is_better: bool | None = field(default=False, metadata={"help": "Direction of that value."})
     logging_steps: float = field(default=25, metadata={"help": "Steps between log lines."})
     logging_nan_inf_filter: bool = field(default=False, metadata={"help": "Hide losses that are not finite."})
     remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay off: rows carry their audio."})
-    per_device_eval_batch_size: int = field(default=32, metadata={"help": "Validation examples of one pass per process."})
+    per_device_eval_batch_size: int = field(
+        default=32, metadata={"help": "Validation examples of one pass per process."}
+    )
     dataloader_pin_memory: bool = field(default=False, metadata={"help": "Pin batches for a GPU."})
     seed: int = field(default=0, metadata={"help": "Initialisation, order, crops and augmentation."})
 
@@ -54,7 +69,8 @@ class DialectTrainingArguments(TrainingArguments):
             raise RecipeError(f"training.batch_size must be at least 1, found {self.batch_size}")
         if self.train_sampling_strategy != "random":
             raise RecipeError(
-                f"training.train_sampling_strategy is {self.train_sampling_strategy!r}; choose batches with training.sampler instead"
+                f"training.train_sampling_strategy is {self.train_sampling_strategy!r}; "
+                "choose batches with training.sampler instead"
             )
         if self.label_smoothing_factor:
             raise RecipeError("training.label_smoothing_factor is not used; set model.label_smoothing")

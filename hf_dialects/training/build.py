@@ -9,12 +9,14 @@ from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtracto
 from hf_dialects.models.modeling_dialect import DialectForAudioClassification
 
 
-def build_model(section: dict, labels: list[str], clusters: dict[str, str] | None, class_weights: list[float] | None = None):
+def build_model(
+    section: dict, labels: list[str], clusters: dict[str, str] | None, class_weights: list[float] | None = None
+):
     """A model around a pretrained encoder, or around one from scratch.
 
     Args:
-        section: `model` of a recipe. `encoder` is a Hub id or folder, or a dict with `model_type` and fields of that encoder's
-            configuration for one built from scratch.
+        section: `model` of a recipe. `encoder` is a Hub id or folder, or a dict with `model_type` and fields of that
+            encoder's configuration for one built from scratch.
         labels: names of the dialects, in label order.
         clusters: dialect → cluster.
         class_weights: one per dialect.
@@ -30,10 +32,14 @@ def build_model(section: dict, labels: list[str], clusters: dict[str, str] | Non
     overrides = options.pop("encoder_overrides", None)
     options |= {"id2label": dict(enumerate(labels)), "clusters": clusters, "class_weights": class_weights}
     if encoder is None:
-        raise RecipeError("model.encoder is missing: give a Hub id, a folder, or a mapping with model_type for one from scratch")
+        raise RecipeError(
+            "model.encoder is missing: give a Hub id, a folder, or a mapping with model_type for one from scratch"
+        )
     if isinstance(encoder, str):
         if features is not None:
-            raise RecipeError("model.features is for encoders built from scratch; a pretrained encoder keeps its own extractor")
+            raise RecipeError(
+                "model.features is for encoders built from scratch; a pretrained encoder keeps its own extractor"
+            )
         model = DialectForAudioClassification.from_encoder_pretrained(encoder, encoder_overrides=overrides, **options)
         extractor = AutoFeatureExtractor.from_pretrained(encoder)
         extractor.return_attention_mask = True  # the stock pipeline asks for a mask only when this says so
@@ -67,4 +73,6 @@ def own_extractor(encoder_config, features: dict):
     size = encoder_config.num_mel_bins if whisper else encoder_config.feature_projection_input_dim
     if features.get("feature_size", size) != size:
         raise RecipeError(f"model.features.feature_size is {features['feature_size']}, the encoder takes {size} bins")
-    return DialectFeatureExtractor(**{"feature_size": size, "bins_first": whisper, "frames": fixed_input(encoder_config)} | features)
+    return DialectFeatureExtractor(
+        **{"feature_size": size, "bins_first": whisper, "frames": fixed_input(encoder_config)} | features
+    )

@@ -43,7 +43,9 @@ def run_demo(out: Path, seeds: int = 3, progress: bool = True, overrides: tuple[
     recipes = {seed: load_recipe("demo", [f"seed={seed}", *overrides]) for seed in range(seeds)}
     results = in_parallel({out / f"seed-{seed}": recipe for seed, recipe in recipes.items()}, progress)
     metrics = [one["metrics"]["test"] for one in results]
-    answer = {name: [one[name]["value"] for one in metrics] for name in ("accuracy", "macro_f1", "cluster_accuracy", "ece")}
+    answer = {
+        name: [one[name]["value"] for one in metrics] for name in ("accuracy", "macro_f1", "cluster_accuracy", "ece")
+    }
     answer["baselines"] = {name: one["test"]["accuracy"]["value"] for name, one in results[0]["baselines"].items()}
     return answer | {"clip": name_clip(out / "seed-0" / "model", corpus), "results": results}
 

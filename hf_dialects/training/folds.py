@@ -8,12 +8,20 @@ from datasets import Dataset, DatasetDict, concatenate_datasets
 
 from hf_dialects.data.screen import read_skipped, screen, write_skipped
 from hf_dialects.data.splits import group_folds
-from hf_dialects.errors import CorpusError
 from hf_dialects.evaluation.environment import environment
 from hf_dialects.evaluation.results import build_results, write_results
 from hf_dialects.inference import Predictions
 from hf_dialects.training.recipe import Recipe
-from hf_dialects.training.run import Screened, baselines_of, bootstrap_options, cluster_of_each, device, open_run, read_finished, train_on
+from hf_dialects.training.run import (
+    Screened,
+    baselines_of,
+    bootstrap_options,
+    cluster_of_each,
+    device,
+    open_run,
+    read_finished,
+    train_on,
+)
 from hf_dialects.training.splits_of_run import grouping, load_data
 
 
@@ -32,7 +40,8 @@ def train_folds(recipe: Recipe, run_dir: Path, k: int, progress: bool = True, tr
     """Train one model per fold and score the pooled out-of-fold predictions.
 
     Args:
-        k: number of folds, at least 3. Fold i is tested by a model that was selected on fold i + 1 and trained on the others.
+        k: number of folds, at least 3. Fold i is tested by a model that was selected on fold i + 1 and trained on the
+            others.
         train: trains on one fold's data, as `run.train_on`.
 
     Returns:
@@ -46,11 +55,16 @@ def train_folds(recipe: Recipe, run_dir: Path, k: int, progress: bool = True, tr
     pooled, baselines, rows, skipped = [], [], [], []
     for index, data in enumerate(folds):
         if progress:
-            print(f"fold {index + 1} of {k}: {len(data.splits['train'])} recordings to train, {len(data.splits['test'])} to test")
+            print(
+                f"fold {index + 1} of {k}: {len(data.splits['train'])} recordings to train, "
+                f"{len(data.splits['test'])} to test"
+            )
         folder = run_dir / f"fold-{index}"
         open_run(recipe, folder)
         if read_finished(folder) is None:
-            without = Recipe(**recipe.to_dict() | {"evaluation": recipe.evaluation | {"baselines": False, "draws": 100}})
+            without = Recipe(
+                **recipe.to_dict() | {"evaluation": recipe.evaluation | {"baselines": False, "draws": 100}}
+            )
             train(data, without, folder, progress)
         found = Predictions.read(folder / "predictions" / "test.parquet")
         pooled.append(found)
@@ -65,7 +79,15 @@ def train_folds(recipe: Recipe, run_dir: Path, k: int, progress: bool = True, tr
     return results
 
 
-def pool(folds: list[Screened], pooled: list[Predictions], rows: list[Dataset], baselines: list[dict], recipe: Recipe, skipped: list, started: float) -> dict:
+def pool(
+    folds: list[Screened],
+    pooled: list[Predictions],
+    rows: list[Dataset],
+    baselines: list[dict],
+    recipe: Recipe,
+    skipped: list,
+    started: float,
+) -> dict:
     """results.json of the pooled predictions."""
     everything = concatenate_datasets(rows)
     names = baselines[0] if baselines else {}
@@ -77,7 +99,12 @@ def pool(folds: list[Screened], pooled: list[Predictions], rows: list[Dataset], 
         cluster_of_each(folds[0].splits),
         beside,
         seed=recipe.seed,
-        selected_on={"split": "validation", "by": "cross_entropy", "folds": len(folds), "grouped_by": list(folds[0].by)},
+        selected_on={
+            "split": "validation",
+            "by": "cross_entropy",
+            "folds": len(folds),
+            "grouped_by": list(folds[0].by),
+        },
         skipped=skipped,
         environment=environment(device(), time.time() - started),
         **bootstrap_options(recipe),

@@ -44,11 +44,13 @@ class Head:
         return _mean_over_windows(np.exp(log_softmax(values, axis=1)), features)
 
 
-def train_frozen(recipe: Recipe, run_dir: Path, layers: str | None = None, folds: int | None = None, progress: bool = True) -> dict:
+def train_frozen(
+    recipe: Recipe, run_dir: Path, layers: str | None = None, folds: int | None = None, progress: bool = True
+) -> dict:
     """Train a head on cached features of a frozen encoder; returns the content of results.json.
 
-    Layer and regularisation are chosen by cross-entropy on validation. The saved model is a `DialectForAudioClassification`
-    with the encoder's weights as they were.
+    Layer and regularisation are chosen by cross-entropy on validation. The saved model is a
+    `DialectForAudioClassification` with the encoder's weights as they were.
 
     Args:
         layers: layers to try, "6,9,12" or "all"; None for the recipe's.
@@ -93,7 +95,8 @@ def frozen_model(recipe: Recipe, data: Screened):
     """
     if recipe.model.get("pooling", "mean") not in ("mean", "max", "statistics"):
         raise RecipeError(
-            f"model.pooling is {recipe.model['pooling']!r}, which has to be learnt; with --frozen take mean, max or statistics"
+            f"model.pooling is {recipe.model['pooling']!r}, which has to be learnt; "
+            "with --frozen take mean, max or statistics"
         )
     set_seed(recipe.seed)
     model, extractor = build_model(recipe.model, data.labels, data.clusters)
@@ -116,7 +119,15 @@ def choose_head(parts: dict[str, WindowFeatures], data: Screened, recipe: Recipe
     return min(heads, key=lambda head: head.cross_entropy)
 
 
-def fit_head(features: WindowFeatures, layer: int, gold: np.ndarray, n_classes: int, strength: float, hidden: int | None, seed: int):
+def fit_head(
+    features: WindowFeatures,
+    layer: int,
+    gold: np.ndarray,
+    n_classes: int,
+    strength: float,
+    hidden: int | None,
+    seed: int,
+):
     """Logistic regression, or one hidden layer, on standardised features; the scaling is folded into the first weights.
 
     Windows of one recording share its weight, so that long recordings do not count more than short ones.
@@ -134,7 +145,9 @@ def fit_head(features: WindowFeatures, layer: int, gold: np.ndarray, n_classes: 
     scaler = StandardScaler().fit(values, sample_weight=weights)
     scaled = scaler.transform(values)
     if hidden:
-        fitted = MLPClassifier((hidden,), solver="lbfgs", alpha=1 / (strength * len(gold)), max_iter=500, random_state=seed)
+        fitted = MLPClassifier(
+            (hidden,), solver="lbfgs", alpha=1 / (strength * len(gold)), max_iter=500, random_state=seed
+        )
         fitted.fit(scaled, labels, sample_weight=weights)
         linears = [(weight.T, bias) for weight, bias in zip(fitted.coefs_, fitted.intercepts_, strict=True)]
     else:
@@ -174,7 +187,9 @@ def _mean_over_windows(probabilities: np.ndarray, features: WindowFeatures) -> n
     return total / np.bincount(features.owner)[:, None]
 
 
-def _all_classes(weight: np.ndarray, bias: np.ndarray, classes: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
+def _all_classes(
+    weight: np.ndarray, bias: np.ndarray, classes: np.ndarray, n_classes: int
+) -> tuple[np.ndarray, np.ndarray]:
     """scikit-learn gives one row for two classes and none for absent ones; the model has one row per class."""
     if len(classes) == 2 and len(weight) == 1:
         weight, bias = np.vstack([np.zeros_like(weight), weight]), np.concatenate([np.zeros_like(bias), bias])

@@ -16,7 +16,16 @@ DATA_KEYS = ("source", "label", "labels", "split_by", "split_sizes", "stratify")
 ENCODER_KEYS = ("encoder", "encoder_overrides", "features")
 EVALUATION_KEYS = ("batch_size", "min_speech", "workers", "baselines", "draws")
 STAGE_KEYS = ("name", "from", "data", "model", "training", "evaluation")
-SET_BY_THE_RUN = ("output_dir", "logging_dir", "seed", "label_names", "do_train", "do_eval", "do_predict", "resume_from_checkpoint")
+SET_BY_THE_RUN = (
+    "output_dir",
+    "logging_dir",
+    "seed",
+    "label_names",
+    "do_train",
+    "do_eval",
+    "do_predict",
+    "resume_from_checkpoint",
+)
 
 
 @dataclass
@@ -25,8 +34,8 @@ class Recipe:
 
     Attributes:
         data: source, label, labels, split_by, split_sizes, stratify.
-        model: encoder (Hub id or folder, or a dict for one built from scratch), encoder_overrides, features (arguments of
-            `DialectFeatureExtractor`, from scratch only), and fields of `DialectConfig`.
+        model: encoder (Hub id or folder, or a dict for one built from scratch), encoder_overrides, features (arguments
+            of `DialectFeatureExtractor`, from scratch only), and fields of `DialectConfig`.
         training: fields of `DialectTrainingArguments`.
         evaluation: batch_size, min_speech, workers, baselines, draws (of the bootstrap).
         stages: list of overrides of these four, run one after the other; empty for a single run.
@@ -80,7 +89,9 @@ def load_recipe(name: str | Path, overrides: list[str] | tuple[str, ...] = ()) -
     except yaml.YAMLError as error:
         raise RecipeError(f"{path.name} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
-        raise RecipeError(f"{path.name} holds a {type(content).__name__}; a recipe is a mapping with the keys {', '.join(SECTIONS)}")
+        raise RecipeError(
+            f"{path.name} holds a {type(content).__name__}; a recipe is a mapping with the keys {', '.join(SECTIONS)}"
+        )
     return make_recipe(apply_overrides(content, overrides), where=path.name)
 
 
@@ -110,7 +121,9 @@ def apply_overrides(content: dict, overrides: list[str] | tuple[str, ...]) -> di
     for override in overrides:
         dotted, separator, value = override.partition("=")
         if not separator or not dotted:
-            raise RecipeError(f'override {override!r} is not of the form key=value, such as "training.learning_rate=1e-4"')
+            raise RecipeError(
+                f'override {override!r} is not of the form key=value, such as "training.learning_rate=1e-4"'
+            )
         *path, last = dotted.strip().split(".")
         place = content
         for step in path:
@@ -132,7 +145,9 @@ def valid_keys(section: str) -> tuple[str, ...]:
     if section == "model":
         from hf_dialects.models.configuration_dialect import DialectConfig
 
-        own = [one for one in DialectConfig.__annotations__ if one not in ("encoder_config", "clusters", "class_weights")]
+        own = [
+            one for one in DialectConfig.__annotations__ if one not in ("encoder_config", "clusters", "class_weights")
+        ]
         return (*ENCODER_KEYS, *own)
     from hf_dialects.training.arguments import DialectTrainingArguments
 

@@ -58,7 +58,8 @@ class Screened:
 
 
 def train_recipe(recipe: Recipe, run_dir: Path, progress: bool = True, callbacks: tuple = ()) -> dict:
-    """Load the recipe's corpus, train, evaluate and write the run folder; a finished run is read back, a broken one goes on.
+    """Load the recipe's corpus, train, evaluate and write the run folder; a finished run is read back, a broken one
+    goes on.
 
     Args:
         callbacks: transformers' TrainerCallback objects, told of every step.
@@ -102,7 +103,9 @@ def open_run(recipe: Recipe, run_dir: Path) -> None:
     recipe.write(kept)
 
 
-def screen_splits(splits: DatasetDict, by: tuple[str, ...], progress: bool = True, minimum_s: float = 0.025) -> Screened:
+def screen_splits(
+    splits: DatasetDict, by: tuple[str, ...], progress: bool = True, minimum_s: float = 0.025
+) -> Screened:
     """Leave out recordings that cannot be used, and check what is left.
 
     Raises:
@@ -116,7 +119,8 @@ def screen_splits(splits: DatasetDict, by: tuple[str, ...], progress: bool = Tru
     present = {name: {names[label] for label in split["dialect"]} for name, split in kept.items()}
     if len(present["train"]) < 2:
         raise CorpusError(
-            f"the training split holds one dialect only ({', '.join(present['train'])}); a classifier needs at least two. "
+            f"the training split holds one dialect only ({', '.join(present['train'])}); "
+            "a classifier needs at least two. "
             "Is data.label the right column?"
         )
     unseen = sorted(present["test"] - present["train"])
@@ -138,11 +142,16 @@ def train_on(data: Screened, recipe: Recipe, run_dir: Path, progress: bool = Tru
     if not (run_dir / "model" / "config.json").is_file() and not fit(data, recipe, run_dir, progress, callbacks):
         return {}
     model, extractor = load_for_inference(run_dir / "model")
-    options = {key: recipe.evaluation[key] for key in ("batch_size", "min_speech", "workers") if key in recipe.evaluation}
-    predictions = {
-        name: predict(model, extractor, data.splits[name], progress=progress, name=f"predicting {name}", **options) for name in SCORED
+    options = {
+        key: recipe.evaluation[key] for key in ("batch_size", "min_speech", "workers") if key in recipe.evaluation
     }
-    return finish(data, recipe, run_dir, predictions, started, progress, selected={"checkpoint": selected_checkpoint(run_dir)})
+    predictions = {
+        name: predict(model, extractor, data.splits[name], progress=progress, name=f"predicting {name}", **options)
+        for name in SCORED
+    }
+    return finish(
+        data, recipe, run_dir, predictions, started, progress, selected={"checkpoint": selected_checkpoint(run_dir)}
+    )
 
 
 def fit(data: Screened, recipe: Recipe, run_dir: Path, progress: bool = True, callbacks: tuple = ()) -> bool:
@@ -158,7 +167,9 @@ def fit(data: Screened, recipe: Recipe, run_dir: Path, progress: bool = True, ca
     weights = class_weights(data) if arguments.balance_classes else None
     model, extractor = build_model(recipe.model, data.labels, data.clusters, weights)
     if arguments.freeze_feature_encoder or arguments.freeze_layers is not None:
-        model.freeze_feature_encoder() if arguments.freeze_layers is None else model.freeze_encoder(arguments.freeze_layers)
+        model.freeze_feature_encoder() if arguments.freeze_layers is None else model.freeze_encoder(
+            arguments.freeze_layers
+        )
     trainer = DialectTrainer(
         model=model,
         args=arguments,
@@ -167,7 +178,11 @@ def fit(data: Screened, recipe: Recipe, run_dir: Path, progress: bool = True, ca
         eval_dataset=clips(data.splits["validation"], extractor, model.config, arguments, training=False),
         callbacks=list(callbacks),
     )
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(arguments.output_dir) if Path(arguments.output_dir).is_dir() else None)
+    trainer.train(
+        resume_from_checkpoint=get_last_checkpoint(arguments.output_dir)
+        if Path(arguments.output_dir).is_dir()
+        else None
+    )
     if not trainer.is_world_process_zero():
         return False
     history = {"best": trainer.state.best_model_checkpoint and Path(trainer.state.best_model_checkpoint).name}
@@ -183,8 +198,14 @@ def training_arguments(recipe: Recipe, run_dir: Path, progress: bool) -> Dialect
     Raises:
         RecipeError: a value that does not fit its key.
     """
-    given = {"output_dir": str(run_dir / "checkpoints"), "seed": recipe.seed, "disable_tqdm": not progress} | recipe.training
-    given = {key: "no" if value is False and key.endswith("_strategy") else value for key, value in given.items()}  # YAML's no
+    given = {
+        "output_dir": str(run_dir / "checkpoints"),
+        "seed": recipe.seed,
+        "disable_tqdm": not progress,
+    } | recipe.training
+    given = {
+        key: "no" if value is False and key.endswith("_strategy") else value for key, value in given.items()
+    }  # YAML's no
     try:
         return DialectTrainingArguments(**given)
     except RecipeError:
@@ -206,7 +227,8 @@ def clips(split, extractor, config, arguments: DialectTrainingArguments, trainin
         if not own:
             raise RecipeError(
                 "training.spectral_augment works on log-mel features, which this encoder does not take; "
-                "use training.waveform_augment, or the encoder's own masks through model.encoder_overrides.mask_time_prob"
+                "use training.waveform_augment, or the encoder's own masks through "
+                "model.encoder_overrides.mask_time_prob"
             )
         options["spectral_augment"] = SpectralAugment.from_recipe(arguments.spectral_augment)
     crop_s = arguments.crop_s or config.window_s
@@ -225,7 +247,15 @@ def selected_checkpoint(run_dir: Path) -> str | None:
     return json.loads((run_dir / "history.json").read_text(encoding="utf-8"))["best"]
 
 
-def finish(data: Screened, recipe: Recipe, run_dir: Path, predictions: dict[str, Predictions], started: float, progress: bool, selected: dict):
+def finish(
+    data: Screened,
+    recipe: Recipe,
+    run_dir: Path,
+    predictions: dict[str, Predictions],
+    started: float,
+    progress: bool,
+    selected: dict,
+):
     """Write predictions, skipped.csv and results.json of a run; returns the content of the last."""
     for name, found in predictions.items():
         found.write(run_dir / "predictions" / f"{name}.parquet")
@@ -248,7 +278,9 @@ def finish(data: Screened, recipe: Recipe, run_dir: Path, predictions: dict[str,
     return results
 
 
-def baselines_of(data: Screened, predictions: dict[str, Predictions], progress: bool) -> dict[str, dict[str, np.ndarray]]:
+def baselines_of(
+    data: Screened, predictions: dict[str, Predictions], progress: bool
+) -> dict[str, dict[str, np.ndarray]]:
     """Majority class and mel-statistics logistic regression on the splits that were predicted."""
     train, scored = data.splits["train"], {name: data.splits[name] for name in predictions}
     common = {name: majority(train["dialect"], len(data.labels), len(split)) for name, split in scored.items()}
@@ -271,7 +303,9 @@ def cluster_of_each(splits: DatasetDict) -> dict[str, str] | None:
                 continue
             name, group = dialects.int2str(dialect), clusters.int2str(cluster)
             if found.setdefault(name, group) != group:
-                raise CorpusError(f"dialect {name!r} is in two clusters, {found[name]!r} and {group!r}; every dialect has one")
+                raise CorpusError(
+                    f"dialect {name!r} is in two clusters, {found[name]!r} and {group!r}; every dialect has one"
+                )
     return found if found and len(found) == len(splits["train"].features["dialect"].names) else None
 
 

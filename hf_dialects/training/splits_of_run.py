@@ -28,15 +28,19 @@ def grouping(corpus: Dataset, section: dict) -> tuple[str, ...]:
     columns = (asked,) if isinstance(asked, str) else tuple(asked or ())
     missing = [column for column in columns if column not in corpus.column_names]
     if missing:
-        raise CorpusError(f"data.split_by names {missing[0]!r}; the corpus has the columns {', '.join(corpus.column_names)}")
+        raise CorpusError(
+            f"data.split_by names {missing[0]!r}; the corpus has the columns {', '.join(corpus.column_names)}"
+        )
     if columns:
         return columns
     for column in GROUPING:
         if column in corpus.column_names and any(value is not None for value in corpus[column]):
             return (column,)
     raise CorpusError(
-        f"the corpus has none of the columns {', '.join(GROUPING)}: without them one speaker may land in both training and test. "
-        "Add a speaker column, or name another with data.split_by (data.split_by=id treats every recording as its own speaker)"
+        f"the corpus has none of the columns {', '.join(GROUPING)}: without them one speaker may land in both "
+        "training and test. "
+        "Add a speaker column, or name another with data.split_by "
+        "(data.split_by=id treats every recording as its own speaker)"
     )
 
 

@@ -28,9 +28,10 @@ class EpochLoader(DataLoader):
 class DialectTrainer(Trainer):
     """transformers' Trainer over `Clips`.
 
-    Batches are drawn from (seed, epoch) as global batches and every process takes its slice, so one and several processes see
-    the same ones, and a resumed run skips by index without decoding. Gradient accumulation averages the losses of its batches:
-    equal to one large batch for cross-entropy, but a contrastive objective compares within each batch only.
+    Batches are drawn from (seed, epoch) as global batches and every process takes its slice, so one and several
+    processes see
+    the same ones, and a resumed run skips by index without decoding. Gradient accumulation averages the losses of its
+    batches: equal to one large batch for cross-entropy, but a contrastive objective compares within each batch only.
 
     Args:
         model: `DialectForAudioClassification`.
@@ -39,7 +40,9 @@ class DialectTrainer(Trainer):
         train_dataset, eval_dataset: `Clips`.
     """
 
-    def __init__(self, model, args: DialectTrainingArguments, feature_extractor, train_dataset, eval_dataset=None, **kwargs):
+    def __init__(
+        self, model, args: DialectTrainingArguments, feature_extractor, train_dataset, eval_dataset=None, **kwargs
+    ):
         own = isinstance(feature_extractor, DialectFeatureExtractor)
         batch = feature_extractor.batch if own else lambda clips: extract(feature_extractor, clips)
         callbacks = list(kwargs.pop("callbacks", None) or [])
@@ -98,7 +101,8 @@ class DialectTrainer(Trainer):
         return (outputs.loss, outputs) if return_outputs else outputs.loss
 
     def _can_contrast(self, labels: torch.Tensor) -> bool:
-        """Whether the global batch holds two dialects with two examples each; balanced batches do until the data run out."""
+        """Whether the global batch holds two dialects with two examples each; balanced batches do until the data run
+        out."""
         _, labels = gather_with_gradient(labels[:, None].float(), labels)
         return int((labels.unique(return_counts=True)[1] >= 2).sum()) >= 2
 
@@ -113,7 +117,8 @@ class DialectTrainer(Trainer):
                 logs["batches_without_contrastive"], self._not_contrasted = self._not_contrasted, 0
             if not math.isfinite(logs["loss"]):
                 raise DialectError(
-                    f"the training loss is {logs['loss']} at step {self.state.global_step}: lower training.learning_rate "
+                    f"the training loss is {logs['loss']} at step {self.state.global_step}: "
+                    f"lower training.learning_rate "
                     f"(now {self.args.learning_rate}), lengthen training.warmup_steps, or train in float32"
                 )
         super().log(logs, start_time)

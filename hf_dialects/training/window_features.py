@@ -64,11 +64,15 @@ def wanted_layers(text: str | None, model) -> list[int]:
         raise RecipeError(f'layers is {text!r}; give numbers such as 6,9,12, or "all"') from error
     outside = [one for one in numbers if not -n_layers - 1 <= one <= n_layers]
     if outside:
-        raise RecipeError(f"layer {outside[0]} is outside the encoder: it has 0 (input of the first block) to {n_layers}")
+        raise RecipeError(
+            f"layer {outside[0]} is outside the encoder: it has 0 (input of the first block) to {n_layers}"
+        )
     return sorted({one % (n_layers + 1) for one in numbers})
 
 
-def window_features(model, feature_extractor, corpus, layers: list[int], folder: Path, progress: bool = True) -> WindowFeatures:
+def window_features(
+    model, feature_extractor, corpus, layers: list[int], folder: Path, progress: bool = True
+) -> WindowFeatures:
     """Compute, or read back what an earlier call with the same model, corpus, layers and code left in `folder`.
 
     Args:
@@ -87,11 +91,15 @@ def window_features(model, feature_extractor, corpus, layers: list[int], folder:
         path = folder / f"{key}-{start // SHARD:05d}.safetensors"
         if not path.is_file():
             partial = path.with_suffix(".partial")
-            save_file(_shard(model, feature_extractor, corpus, range(start, min(start + SHARD, len(ids))), layers), partial)
+            save_file(
+                _shard(model, feature_extractor, corpus, range(start, min(start + SHARD, len(ids))), layers), partial
+            )
             partial.replace(path)
         shards.append(load_file(path))
     owner = np.concatenate([shard["owner"] for shard in shards])
-    return WindowFeatures(ids, owner, {layer: np.concatenate([shard[f"layer-{layer}"] for shard in shards]) for layer in layers})
+    return WindowFeatures(
+        ids, owner, {layer: np.concatenate([shard[f"layer-{layer}"] for shard in shards]) for layer in layers}
+    )
 
 
 @torch.inference_mode()
@@ -119,7 +127,14 @@ def fingerprint(model, feature_extractor, corpus, layers: list[int]) -> str:
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
     config = model.config
-    settings = [config.pooling, config.window_s, config.stride_s, config.tail, layers, feature_extractor.to_json_string()]
+    settings = [
+        config.pooling,
+        config.window_s,
+        config.stride_s,
+        config.tail,
+        layers,
+        feature_extractor.to_json_string(),
+    ]
     digest.update(json.dumps(settings, default=str).encode())
     digest.update(json.dumps([list(corpus["id"]), [round(float(value), 4) for value in corpus["duration"]]]).encode())
     digest.update(Path(encoder_dialect.__file__).read_bytes())

@@ -292,6 +292,7 @@ def test_encode_and_decode_are_inverse(format):
     assert np.corrcoef(found, wave)[0, 1] > 0.99
     if format != "opus":
         assert np.abs(found - wave).max() <= 1 / 32768
+        assert np.array_equal(decode(encode(found, 16000, format)), found)
     assert duration_s(file) == 0.5
     loud = decode(encode(3 * wave, 16000, "flac"))
     assert np.abs(loud - np.clip(3 * wave, -1, 1)).max() < 1e-4

@@ -147,7 +147,9 @@ def test_silent_recordings_are_no_duplicates():
     given = rows()
     for row in given[:3]:
         row["audio"]["bytes"] = encode(np.zeros(3200), 16000)
-    assert {"silent"} <= kinds(check_corpus(corpus(given), progress=False)).isdisjoint({"duplicate"}) * {"silent"}
+    found = kinds(check_corpus(corpus(given), progress=False))
+    assert "silent" in found
+    assert "duplicate" not in found
 
 
 def test_stated_durations_are_compared():
@@ -268,8 +270,3 @@ def test_what_is_no_corpus_is_refused():
         check_corpus(corpus(rows()), label="accent")
     with pytest.raises(CorpusError, match="a stream cannot be checked"):
         check_corpus(corpus(rows()).to_iterable_dataset())
-
-
-def test_progress_is_shown_when_asked(capsys):
-    check_corpus(corpus(rows()[:8]), decode=False, progress=False)
-    assert capsys.readouterr().err == ""

@@ -24,7 +24,9 @@ def test_frames_are_log_mel_energies_of_hann_windows():
 
 
 def test_mean_of_every_bin_is_taken_away_over_the_utterance():
-    features = DialectFeatureExtractor()([tiny.waveform(0.5), tiny.waveform(0.3, 1)], sampling_rate=16000, return_tensors="pt")
+    features = DialectFeatureExtractor()(
+        [tiny.waveform(0.5), tiny.waveform(0.3, 1)], sampling_rate=16000, return_tensors="pt"
+    )
     for row, mask in zip(features["input_features"], features["attention_mask"].bool(), strict=True):
         assert row[mask].mean(0).abs().max() < 1e-4
         assert not row[~mask].any()

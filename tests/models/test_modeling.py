@@ -14,15 +14,21 @@ KINDS = list(tiny.ENCODERS)
 
 
 def inputs(kind: str, seconds: list[float]) -> dict[str, torch.Tensor]:
-    return dict(extract(tiny.feature_extractor(kind), [tiny.waveform(length, seed) for seed, length in enumerate(seconds)]))
+    return dict(
+        extract(tiny.feature_extractor(kind), [tiny.waveform(length, seed) for seed, length in enumerate(seconds)])
+    )
 
 
 @pytest.mark.parametrize("layer", [-1, 0, 1, "weighted"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradient_reaches_every_unfrozen_parameter(kind, layer):
-    model = tiny.model(kind, layer=layer, pooling="attention", objective="supcon", projection_size=8, classifier_hidden=8).train()
+    model = tiny.model(
+        kind, layer=layer, pooling="attention", objective="supcon", projection_size=8, classifier_hidden=8
+    ).train()
     model(**inputs(kind, [0.9, 0.6, 0.8, 0.7]), labels=torch.tensor([0, 0, 1, 1])).loss.backward()
-    without = [name for name, one in model.named_parameters() if one.requires_grad and (one.grad is None or not one.grad.any())]
+    without = [
+        name for name, one in model.named_parameters() if one.requires_grad and (one.grad is None or not one.grad.any())
+    ]
     assert without == []
 
 
@@ -59,7 +65,10 @@ def test_padding_never_changes_an_utterance(kind):
 
 
 def test_group_normalised_fronts_are_known_to_mix_in_padding():
-    config = Wav2Vec2Config(**tiny.SIZE | {"num_hidden_layers": 1}, **tiny.FRONT | {"feat_extract_norm": "group", "do_stable_layer_norm": False})
+    config = Wav2Vec2Config(
+        **tiny.SIZE | {"num_hidden_layers": 1},
+        **tiny.FRONT | {"feat_extract_norm": "group", "do_stable_layer_norm": False},
+    )
     assert padding_leaks(config)
     assert not padding_leaks(tiny.ENCODERS["wav2vec2"]())
 
@@ -99,7 +108,9 @@ def test_encoder_weights_are_taken_bit_equal(kind, tmp_path):
         whole = WhisperModel(model.dialect.encoder.config)
         whole.encoder.load_state_dict(model.dialect.encoder.state_dict())
         whole.save_pretrained(tmp_path)
-    new = DialectForAudioClassification.from_encoder_pretrained(str(tmp_path), id2label=model.config.id2label, pooling="max")
+    new = DialectForAudioClassification.from_encoder_pretrained(
+        str(tmp_path), id2label=model.config.id2label, pooling="max"
+    )
     for name, tensor in model.dialect.encoder.state_dict().items():
         assert torch.equal(tensor, new.dialect.encoder.state_dict()[name]), name
     assert torch.isfinite(new(**inputs(kind, [0.5])).logits).all()
@@ -122,7 +133,11 @@ def test_checkpoint_without_some_encoder_weights_is_refused(tmp_path):
     tiny.model("hubert").dialect.encoder.save_pretrained(tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
     lost = [name for name in weights if "layers.1" in name]
-    save_file({name: weights[name] for name in weights if name not in lost}, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    save_file(
+        {name: weights[name] for name in weights if name not in lost},
+        tmp_path / "model.safetensors",
+        metadata={"format": "pt"},
+    )
     with pytest.raises(ValueError, match=rf"no weights for {len(lost)} encoder parameters.*truncated"):
         DialectForAudioClassification.from_encoder_pretrained(str(tmp_path), id2label={0: "a", 1: "b"})
 
@@ -175,7 +190,9 @@ def test_receptive_field():
 
 def no_dropout(kind="whisper", **options):
     model = tiny.model(kind, **options).train()
-    assert not any(one.p for one in model.modules() if isinstance(one, torch.nn.Dropout)), "dropout would hide what is tested"
+    assert not any(one.p for one in model.modules() if isinstance(one, torch.nn.Dropout)), (
+        "dropout would hide what is tested"
+    )
     return model
 
 

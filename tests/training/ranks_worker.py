@@ -1,4 +1,5 @@
-"""Run by `test_ranks.py` in one process, or in several by accelerate: one pass and twenty steps of the trainer, written to files."""
+"""Run by `test_ranks.py` in one process, or in several by accelerate: one pass and twenty steps of the trainer,
+written to files."""
 
 import json
 import sys
@@ -20,7 +21,9 @@ OPTIONS = {"class_weights": [1.0, 2.0, 3.0], "objective": "supcon", "projection_
 def one_pass(accelerator: Accelerator) -> dict[str, torch.Tensor]:
     """Loss and gradients of a global batch of 9 with mixing and soft targets; ranks take 4 and 5."""
     model = tiny.model("whisper", **OPTIONS).train()
-    assert not any(one.p for one in model.modules() if isinstance(one, torch.nn.Dropout)), "dropout would make ranks differ"
+    assert not any(one.p for one in model.modules() if isinstance(one, torch.nn.Dropout)), (
+        "dropout would make ranks differ"
+    )
     rank, world = accelerator.process_index, accelerator.num_processes
     mine = slice(rank * 9 // world, (rank + 1) * 9 // world)
     waveforms = [tiny.waveform(0.4 + 0.1 * row, row) for row in range(9)]
@@ -63,7 +66,9 @@ def main(folder: Path) -> None:
     parameters, losses = twenty_steps(folder)
     if accelerator.is_main_process:
         save_file({name: one.detach().contiguous() for name, one in passed.items()}, folder / "pass.safetensors")
-        save_file({name: one.detach().contiguous() for name, one in parameters.items()}, folder / "parameters.safetensors")
+        save_file(
+            {name: one.detach().contiguous() for name, one in parameters.items()}, folder / "parameters.safetensors"
+        )
         (folder / "losses.json").write_text(json.dumps({"world": accelerator.num_processes, "losses": losses}))
 
 

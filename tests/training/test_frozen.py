@@ -17,8 +17,16 @@ WHISPER = {"model_type": "whisper"} | tiny.WHISPER
 
 
 def recipe(**model):
-    section = {"encoder": WHISPER, "features": {"feature_size": 20}, "pooling": "statistics", "window_s": 1.0, "stride_s": 0.5} | model
-    return make_recipe({"data": {"source": "fixture"}, "model": section, "evaluation": {"draws": 50, "baselines": False}})
+    section = {
+        "encoder": WHISPER,
+        "features": {"feature_size": 20},
+        "pooling": "statistics",
+        "window_s": 1.0,
+        "stride_s": 0.5,
+    } | model
+    return make_recipe(
+        {"data": {"source": "fixture"}, "model": section, "evaluation": {"draws": 50, "baselines": False}}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +38,9 @@ def screened():
 
 @pytest.mark.parametrize("hidden", [None, 8])
 def test_exported_model_gives_the_predictions_of_the_cached_features(screened, tmp_path, hidden):
-    results = frozen_on(screened, recipe(classifier_hidden=hidden), tmp_path / "run", tmp_path / "cache", "0,2,3", progress=False)
+    results = frozen_on(
+        screened, recipe(classifier_hidden=hidden), tmp_path / "run", tmp_path / "cache", "0,2,3", progress=False
+    )
     assert results["selected_on"]["layer"] in (0, 2, 3)
     model, extractor = load_for_inference(tmp_path / "run")
     assert model.config.layer == results["selected_on"]["layer"]
@@ -102,12 +112,12 @@ def test_layers_are_parsed_and_checked():
     assert wanted_layers(None, model) == [3]
     assert wanted_layers("all", model) == [0, 1, 2, 3]
     assert wanted_layers("-1,1", model) == [1, 3]
-    with pytest.raises(RecipeError, match="layer 9 is outside the encoder: it has 0 .* to 3"):
+    with pytest.raises(RecipeError, match=r"layer 9 is outside the encoder: it has 0 .* to 3"):
         wanted_layers("9", model)
     with pytest.raises(RecipeError, match="layers is 'last'"):
         wanted_layers("last", model)
 
 
 def test_pooling_that_has_to_be_learnt_is_refused(screened, tmp_path):
-    with pytest.raises(RecipeError, match="model.pooling is 'attention', which has to be learnt"):
+    with pytest.raises(RecipeError, match=r"model.pooling is 'attention', which has to be learnt"):
         frozen_on(screened, recipe(pooling="attention"), tmp_path / "run", tmp_path / "cache", None, progress=False)

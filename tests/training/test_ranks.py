@@ -10,17 +10,25 @@ import pytest
 from safetensors.torch import load_file
 
 HERE = Path(__file__).parent
-LAUNCH = "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0".split()
+LAUNCH = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
+LAUNCH += ["--dynamo_backend", "no", "--main_process_port", "0"]
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    environment = os.environ | {"PYTHONPATH": f"{HERE}:{HERE.parent}", "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {
+        "PYTHONPATH": f"{HERE}:{HERE.parent}",
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+    }
     found = {}
     for world, command in {1: [], 2: ["-m", "accelerate.commands.launch", *LAUNCH]}.items():
         found[world] = tmp_path_factory.mktemp(f"world-{world}")
         run = subprocess.run(
-            [sys.executable, *command, str(HERE / "ranks_worker.py"), str(found[world])], env=environment, capture_output=True, text=True
+            [sys.executable, *command, str(HERE / "ranks_worker.py"), str(found[world])],
+            env=environment,
+            capture_output=True,
+            text=True,
         )
         assert run.returncode == 0, run.stderr[-3000:]
         assert json.loads((found[world] / "losses.json").read_text())["world"] == world

@@ -21,7 +21,14 @@ def test_every_shipped_recipe_is_valid():
 
 def test_overrides_are_dotted_and_read_as_yaml():
     recipe = load_recipe(
-        "demo", ["training.learning_rate=1e-4", "seed=7", "data.labels=[en-us, es]", "model.pooling=max", "evaluation.min_speech=0.5"]
+        "demo",
+        [
+            "training.learning_rate=1e-4",
+            "seed=7",
+            "data.labels=[en-us, es]",
+            "model.pooling=max",
+            "evaluation.min_speech=0.5",
+        ],
     )
     assert recipe.training["learning_rate"] == 1e-4
     assert recipe.seed == 7
@@ -40,10 +47,16 @@ def test_overrides_leave_the_original_alone():
     ("content", "message"),
     [
         ({"trainig": {}}, "unknown key trainig in the recipe; did you mean training?"),
-        ({"training": {"learning_rat": 1}}, "unknown key training.learning_rat in training in the recipe; did you mean training.learning_rate?"),
+        (
+            {"training": {"learning_rat": 1}},
+            "unknown key training.learning_rat in training in the recipe; did you mean training.learning_rate?",
+        ),
         ({"model": {"poolin": "max"}}, "did you mean model.pooling?"),
         ({"data": {"xyzzy": 1}}, "unknown key data.xyzzy in data in the recipe; valid keys: source, label"),
-        ({"stages": [{"form": "original"}]}, "unknown key stages.form in a stage in the recipe; did you mean stages.from?"),
+        (
+            {"stages": [{"form": "original"}]},
+            "unknown key stages.form in a stage in the recipe; did you mean stages.from?",
+        ),
         ({"training": 3}, "training in the recipe holds 3; a mapping"),
         ({"training": {"seed": 3}}, "unknown key training.seed"),
     ],

@@ -35,16 +35,30 @@ def corpus(n: int) -> Dataset:
 
 def clips(n: int, training: bool = True, **options) -> Clips:
     extractor = tiny.feature_extractor("whisper")
-    options = {"analyse": extractor.log_mel, "hop": extractor.hop_length, "window": extractor.window_length, "longest_frames": 100} | options
+    options = {
+        "analyse": extractor.log_mel,
+        "hop": extractor.hop_length,
+        "window": extractor.window_length,
+        "longest_frames": 100,
+    } | options
     return Clips(corpus(n), training=training, seed=1, crop_s=0.4, spectral_augment=SpectralAugment(), **options)
 
 
 def trainer(folder, n=20, epochs=2, seed=1, model_options=None, callbacks=None, **options) -> DialectTrainer:
     arguments = DialectTrainingArguments(
-        output_dir=str(folder), num_train_epochs=epochs, batch_size=8, seed=seed, disable_tqdm=True, use_cpu=True, logging_steps=1, **options
+        output_dir=str(folder),
+        num_train_epochs=epochs,
+        batch_size=8,
+        seed=seed,
+        disable_tqdm=True,
+        use_cpu=True,
+        logging_steps=1,
+        **options,
     )
     model = tiny.model("whisper", seed=seed, **({"classifier_dropout": 0.2} | (model_options or {})))
-    return DialectTrainer(model, arguments, tiny.feature_extractor("whisper"), clips(n), clips(6, training=False), callbacks=callbacks)
+    return DialectTrainer(
+        model, arguments, tiny.feature_extractor("whisper"), clips(n), clips(6, training=False), callbacks=callbacks
+    )
 
 
 def weights(model) -> torch.Tensor:
@@ -74,7 +88,13 @@ def test_worker_processes_change_nothing(tmp_path):
 
 
 def test_resuming_in_the_middle_of_an_epoch_equals_not_stopping(tmp_path):
-    options = {"save_strategy": "steps", "save_steps": 1, "eval_strategy": "steps", "eval_steps": 1, "save_total_limit": None}
+    options = {
+        "save_strategy": "steps",
+        "save_steps": 1,
+        "eval_strategy": "steps",
+        "eval_steps": 1,
+        "save_total_limit": None,
+    }
     whole = trainer(tmp_path / "whole", **options)
     whole.train()
     assert whole.state.global_step == 6  # 20 clips, batches of 7, 7 and 6
@@ -139,7 +159,9 @@ def test_crops_and_features_are_the_same_from_cache_and_without():
             assert np.array_equal(cached[(epoch, index)]["clip"], plain[(epoch, index)]["clip"])
     assert not np.array_equal(cached[(0, 3)]["clip"], cached[(1, 3)]["clip"])
     # a crop of features equals the features of the crop
-    still = Clips(corpus(8), crop_s=0.4, analyse=extractor.log_mel, hop=extractor.hop_length, window=extractor.window_length)
+    still = Clips(
+        corpus(8), crop_s=0.4, analyse=extractor.log_mel, hop=extractor.hop_length, window=extractor.window_length
+    )
     from hf_dialects.data.audio import decode
 
     waveform = decode(corpus(8)[6]["audio"])
