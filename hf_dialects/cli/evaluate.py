@@ -17,17 +17,32 @@ def evaluate(
     by: Annotated[
         str | None, typer.Option(help="Columns to break the result down by, such as gender,device,duration.")
     ] = None,
+    label_map: Annotated[
+        Path | None, typer.Option(help="YAML, JSON or CSV: label of the model -> variety, where the names differ.")
+    ] = None,
+    window: Annotated[
+        float | None, typer.Option(min=0.05, help="Seconds of a window; by default the model's, else 8.")
+    ] = None,
+    stride: Annotated[
+        float | None, typer.Option(min=0.01, help="Seconds between windows; by default the model's, else 3.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Windows of one pass.")] = 16,
     min_speech: Annotated[float, typer.Option(help="Leave out windows with a smaller share of speech.")] = 0.0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
     """Evaluate a classifier on a corpus, with intervals.
 
-    Example:
+    Any audio classifier of the Hub will do. Where its labels are not those of the corpus, --label-map says which stand
+    for which variety: probabilities of several labels are added up, other labels are dropped and their mass reported.
+
+    Examples:
 
       hf-dialects evaluate runs/demo --data demo --split test --by duration --out runs/demo-again
+
+      hf-dialects evaluate facebook/mms-lid-126 --data my_recordings --label-map languages.yaml --out runs/mms
     """
     shell.start()
+    from hf_dialects.evaluation.label_map import describe_label_map
     from hf_dialects.evaluation.results import describe
     from hf_dialects.evaluation.standalone import evaluate_model
 
@@ -40,7 +55,15 @@ def evaluate(
         by=tuple(by.split(",")) if by else (),
         batch_size=batch_size,
         min_speech=min_speech,
+        window_s=window,
+        stride_s=stride,
+        label_map=label_map,
         progress=not quiet,
     )
     typer.echo(describe(results))
+    if label_map is not None:
+        typer.echo(describe_label_map(results["label_map"]))
+    windows = results["windows"]
+    if windows["set_by"] == "default":
+        typer.echo(f"windows of {windows['window_s']:g} s every {windows['stride_s']:g} s; the model names none")
     typer.echo(f"written: {out / 'results.json'}")

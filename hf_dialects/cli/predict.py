@@ -18,7 +18,9 @@ def predict(
     top_k: Annotated[int, typer.Option(min=1, help="How many dialects of each recording, best first.")] = 3,
     min_speech: Annotated[
         float,
-        typer.Option(help="Leave out windows with a smaller share of speech; a file with no other is 'no speech'."),
+        typer.Option(
+            min=0, max=1, help="Leave out windows with a smaller share of speech; a file with no other is 'no speech'."
+        ),
     ] = 0.0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:

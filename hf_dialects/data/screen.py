@@ -37,7 +37,7 @@ def check_clip(cell, id: str, minimum_s: float, sampling_rate: int = SAMPLING_RA
     return seconds, None
 
 
-def screen(dataset, minimum_s: float = 0.025, workers: int = 2, progress: bool = True, name: str = "recordings"):
+def screen(dataset, minimum_s: float = 0.035, workers: int = 2, progress: bool = True, name: str = "recordings"):
     """Decode every recording once and leave out what cannot be used.
 
     Args:

@@ -106,6 +106,8 @@ def _saved(folder: Path) -> dict:
 
     try:
         found = load_from_disk(str(folder))
+    except IndexError as error:
+        raise CorpusError(f"{folder} holds a split without rows, which cannot be loaded; save it without") from error
     except (OSError, ValueError, KeyError) as error:  # of Arrow, too
         raise CorpusError(f"{folder} looks like a saved dataset but cannot be read: {error}; save it again") from error
     splits = found if isinstance(found, DatasetDict) else {None: found}
@@ -121,14 +123,15 @@ def _parquet(files: list[Path], options: Options) -> dict:
     for file in files:
         name = canonical_split(re.sub(r"-\d+-of-\d+$", "", file.stem))
         splits.setdefault(name, []).append(str(file))
-    if not {"train", "validation", "test"} & set(splits):
-        splits = {"all": [str(file) for file in files]}
+    split = bool({"train", "validation", "test"} & set(splits))
+    if not split:
+        splits = {"train": [str(file) for file in files]}
     try:
         found = load_dataset("parquet", data_files=splits, streaming=options.streaming, cache_dir=options.cache_dir)
     except (DatasetGenerationError, OSError, ValueError) as error:
         why = error.__cause__ or error
-        raise CorpusError(f"{files[0].parent}: the Parquet files cannot be read together: {why}") from error
-    return {None: found["all"]} if list(found) == ["all"] else dict(found)
+        raise CorpusError(f"{files[0].parent}: its Parquet files cannot be read: {why}") from error
+    return dict(found) if split else {None: found["train"]}
 
 
 def _of_rows(rows: list[dict]):

@@ -49,6 +49,9 @@ def conformed(
         for name, opened in sources.items()
         for split, dataset in opened.splits.items()
     ]
+    for part in parts:
+        if not part.streamed and not len(part.dataset):
+            raise CorpusError(f"{_named(part.split, [part])} holds no recording")
     roles = [find_roles(part.dataset.features, asked, part.source) for part in parts]
     names = _names(parts, roles, "dialect", labels)
     clusters = _names(parts, roles, "cluster", None)
@@ -137,9 +140,7 @@ def joined(parts: Sequence[Part], streaming: bool) -> dict:
     for name in sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name)):
         here = [part for part in parts if part.split == name]
         if not any(part.streamed or len(part.dataset) for part in here):
-            where = f"the split {name!r} of " if name else ""
-            sources = " and ".join(dict.fromkeys(part.source for part in here))
-            raise CorpusError(f"{where}{sources} holds no recording with one of the labels wanted")
+            raise CorpusError(f"{_named(name, here)} holds no recording with one of the labels wanted")
         datasets = [_stream(part) if streaming else part.dataset for part in here]
         result[name] = concatenate_datasets(datasets) if len(datasets) > 1 else datasets[0]
     return result
@@ -161,6 +162,11 @@ def _names(parts: Sequence[Part], roles: Sequence[Mapping], role: str, wanted: S
     if unknown:
         raise CorpusError(f"no label is called {unknown[0]!r}; there are {', '.join(names)}")
     return names if wanted is None else list(dict.fromkeys(wanted))
+
+
+def _named(split: str | None, parts: Sequence[Part]) -> str:
+    sources = " and ".join(dict.fromkeys(part.source for part in parts))
+    return f"the split {split!r} of {sources}" if split else sources
 
 
 def _stream(part: Part):

@@ -32,7 +32,9 @@ def fold_data(recipe: Recipe, k: int, progress: bool = True) -> list[Screened]:
         corpus = concatenate_datasets(list(corpus.values()))
     by = grouping(corpus, recipe.data)
     usable, skipped = screen(corpus, progress=progress)
-    folds = group_folds(usable, k, by=by, stratify=recipe.data.get("stratify", "dialect"), seed=recipe.seed)
+    folds = group_folds(
+        usable, k, by=by, stratify=recipe.data.get("stratify", "dialect"), seed=recipe.data.get("split_seed", 0)
+    )
     return [Screened(splits, skipped, by) for splits in folds]
 
 

@@ -12,7 +12,7 @@ import yaml
 from hf_dialects.errors import RecipeError
 
 SECTIONS = ("data", "model", "training", "evaluation", "stages", "seed", "description")
-DATA_KEYS = ("source", "label", "labels", "split_by", "split_sizes", "stratify")
+DATA_KEYS = ("source", "label", "labels", "split_by", "split_sizes", "split_seed", "stratify")
 ENCODER_KEYS = ("encoder", "encoder_overrides", "features")
 EVALUATION_KEYS = ("batch_size", "min_speech", "workers", "baselines", "draws")
 STAGE_KEYS = ("name", "from", "data", "model", "training", "evaluation")
@@ -33,7 +33,8 @@ class Recipe:
     """A checked recipe. Every section is a plain dict; absent keys take their owners' defaults.
 
     Attributes:
-        data: source, label, labels, split_by, split_sizes, stratify.
+        data: source, label, labels, split_by, split_sizes, stratify, split_seed (0 unless given: the seed of a run changes
+            initialisation and order, never which recordings are tested).
         model: encoder (Hub id or folder, or a dict for one built from scratch), encoder_overrides, features (arguments
             of `DialectFeatureExtractor`, from scratch only), and fields of `DialectConfig`.
         training: fields of `DialectTrainingArguments`.

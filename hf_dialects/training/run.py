@@ -79,7 +79,7 @@ def train_recipe(recipe: Recipe, run_dir: Path, progress: bool = True, callbacks
 
 def splits_of_recipe(recipe: Recipe, progress: bool = True) -> Screened:
     """The corpus of a recipe, split and screened."""
-    return screen_splits(*three_splits(load_data(recipe.data), recipe.data, recipe.seed), progress)
+    return screen_splits(*three_splits(load_data(recipe.data), recipe.data), progress)
 
 
 def read_finished(run_dir: Path) -> dict | None:
@@ -104,7 +104,7 @@ def open_run(recipe: Recipe, run_dir: Path) -> None:
 
 
 def screen_splits(
-    splits: DatasetDict, by: tuple[str, ...], progress: bool = True, minimum_s: float = 0.025
+    splits: DatasetDict, by: tuple[str, ...], progress: bool = True, minimum_s: float = 0.035
 ) -> Screened:
     """Leave out recordings that cannot be used, and check what is left.
 

@@ -44,7 +44,7 @@ def grouping(corpus: Dataset, section: dict) -> tuple[str, ...]:
     )
 
 
-def three_splits(corpus: Dataset | DatasetDict, section: dict, seed: int) -> tuple[DatasetDict, tuple[str, ...]]:
+def three_splits(corpus: Dataset | DatasetDict, section: dict) -> tuple[DatasetDict, tuple[str, ...]]:
     """Train, validation and test: those of the corpus as they are, missing ones cut off by whole groups.
 
     Returns:
@@ -55,6 +55,7 @@ def three_splits(corpus: Dataset | DatasetDict, section: dict, seed: int) -> tup
     """
     by = grouping(corpus["train"] if isinstance(corpus, DatasetDict) and "train" in corpus else _any(corpus), section)
     sizes, stratify = tuple(section.get("split_sizes") or (0.8, 0.1, 0.1)), section.get("stratify", "dialect")
+    seed = section.get("split_seed", 0)
     if isinstance(corpus, Dataset):
         splits = group_split(corpus, by=by, stratify=stratify, sizes=sizes, seed=seed)
     elif "train" not in corpus:

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
-from transformers import EarlyStoppingCallback, Trainer
+from tqdm.auto import tqdm
+from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
 from hf_dialects.data.collate import Collator
 from hf_dialects.data.samplers import build_sampler
@@ -23,6 +24,31 @@ class EpochLoader(DataLoader):
 
     def set_epoch(self, epoch: int) -> None:
         self.batch_sampler.set_epoch(epoch)
+
+
+class Progress(TrainerCallback):
+    """One bar over all steps that shows the last loss and the last validation values."""
+
+    def __init__(self):
+        self.bar, self.shown = None, {}
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc="training", unit="step")
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if self.bar is not None:
+            self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        names = {"loss": "loss", "eval_cross_entropy": "validation loss", "eval_accuracy": "validation accuracy"}
+        self.shown |= {names[name]: f"{value:.3f}" for name, value in (logs or {}).items() if name in names}
+        if self.bar is not None:
+            self.bar.set_postfix(self.shown)
+
+    def on_train_end(self, args, state, control, **kwargs):
+        if self.bar is not None:
+            self.bar.close()
 
 
 class DialectTrainer(Trainer):
@@ -60,6 +86,9 @@ class DialectTrainer(Trainer):
             callbacks=callbacks,
             **kwargs,
         )
+        self.remove_callback(PrinterCallback)
+        if self.pop_callback(ProgressCallback) is not None:
+            self.add_callback(Progress())
         self._parts: dict[str, torch.Tensor] = {}
         self._part_counts: dict[str, int] = {}
         self._not_contrasted = 0

@@ -1,3 +1,5 @@
+import importlib
+import inspect
 import json
 import logging
 import os
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from datasets import Audio, ClassLabel, Dataset, DatasetDict, IterableDataset, IterableDatasetDict, Value
 
+from hf_dialects import data
 from hf_dialects.data.audio import decode, encode
 from hf_dialects.data.load import load_corpus
 from hf_dialects.errors import AudioError, CorpusError, MissingExtra
@@ -44,6 +47,14 @@ def corpus(folder: Path, table: str | None = None) -> Path:
 
 def names(dataset, column: str = "dialect") -> list[str | None]:
     return [None if code is None else dataset.features[column].names[code] for code in dataset[column]]
+
+
+def test_the_package_exports_its_functions_also_where_a_module_has_the_same_name():
+    importlib.import_module("hf_dialects.data.leakage")
+    for name in data.__all__:
+        assert inspect.isfunction(getattr(data, name)), name
+    with pytest.raises(AttributeError, match="has no attribute 'load_corpora'"):
+        _ = data.load_corpora
 
 
 def test_a_folder_with_metadata(tmp_path):
@@ -178,7 +189,7 @@ def test_labels_select_and_order(tmp_path):
 
 def test_a_split_that_loses_all_rows_is_an_error(tmp_path):
     corpus(tmp_path, "file_name,dialect,split\naudio/0.wav,a,train\naudio/1.wav,b,test\n")
-    with pytest.raises(CorpusError, match="the split 'test' of .* holds no recording with one of the labels wanted"):
+    with pytest.raises(CorpusError, match=r"the split 'test' of .* holds no recording with one of the labels wanted"):
         load_corpus(tmp_path, labels=["a"])
 
 
@@ -221,7 +232,7 @@ def test_some_missing_files_load_but_not_all(tmp_path):
     assert load_corpus(tmp_path)["id"][:] == ["audio/0", "audio/gone"]
     (tmp_path / "audio" / "0.wav").unlink()
     with pytest.raises(
-        CorpusError, match="none of the 2 recordings of .*metadata.csv exists; the first would be .*0.wav"
+        CorpusError, match=r"none of the 2 recordings of .*metadata.csv exists; the first would be .*0.wav"
     ):
         load_corpus(tmp_path)
 
@@ -383,7 +394,7 @@ def test_label_order_of_parquet_is_kept_and_its_audio_not_copied(tmp_path):
 
 def test_parquet_that_cannot_be_read(tmp_path):
     write(tmp_path / "a.parquet", "PAR1 no")
-    with pytest.raises(CorpusError, match="the Parquet files cannot be read together"):
+    with pytest.raises(CorpusError, match="its Parquet files cannot be read"):
         load_corpus(tmp_path)
 
 
@@ -411,9 +422,15 @@ def test_saved_datasets(tmp_path):
 
 def test_an_empty_split_is_an_error(tmp_path):
     dataset = embedded(tmp_path / "source")
-    DatasetDict(train=dataset, test=dataset.select([])).save_to_disk(tmp_path / "saved")
-    with pytest.raises(CorpusError, match="the split 'test' of saved holds no recording"):
+    splits = DatasetDict(train=dataset, test=dataset.select([]))
+    splits.save_to_disk(tmp_path / "saved")
+    with pytest.raises(CorpusError, match="saved holds a split without rows"):
         load_corpus(tmp_path / "saved")
+    (tmp_path / "parquet").mkdir()
+    for name, split in splits.items():
+        split.to_parquet(tmp_path / "parquet" / f"{name}.parquet")
+    with pytest.raises(CorpusError, match='cannot be read: Instruction "test" corresponds to no data'):
+        load_corpus(tmp_path / "parquet")
 
 
 def test_local_folders_stream(tmp_path):
@@ -511,6 +528,7 @@ def hub(monkeypatch, tmp_path):
                 blob.parent.mkdir(parents=True, exist_ok=True)
                 link.parent.mkdir(parents=True, exist_ok=True)
                 blob.write_bytes(path.read_bytes())
+                link.unlink(missing_ok=True)
                 link.symlink_to(os.path.relpath(blob, link.parent))
         (cache / "snapshots" / "commit").mkdir(parents=True, exist_ok=True)
         return str(cache / "snapshots" / "commit")
@@ -558,7 +576,7 @@ def test_files_that_a_hub_folder_lacks_are_missing_and_those_outside_refused(hub
     with pytest.raises(AudioError, match=r"gone.wav is missing"):
         decode(found[1]["audio"])
     write(hub.folder / "metadata.csv", "file_name,dialect\n../secret.wav,a\n")
-    with pytest.raises(CorpusError, match="row 1: '../secret.wav' lies outside the repository"):
+    with pytest.raises(CorpusError, match=r"row 1: '../secret.wav' lies outside the repository"):
         load_corpus("me/data", streaming=True)
 
 

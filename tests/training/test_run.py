@@ -172,7 +172,7 @@ def test_a_dialect_tested_but_never_trained_is_named():
 
 def test_splits_of_the_corpus_are_taken_and_missing_ones_cut_off_by_group():
     corpus = load_fixture()
-    splits, by = three_splits(corpus, {}, seed=0)
+    splits, by = three_splits(corpus, {})
     assert by == ("speaker",)
     assert {name: len(split) for name, split in splits.items()} == {name: len(split) for name, split in corpus.items()}
     splits, _ = three_splits(
@@ -183,12 +183,12 @@ def test_splits_of_the_corpus_are_taken_and_missing_ones_cut_off_by_group():
     assert sum(map(len, speakers)) == len(set.union(*speakers))
     leaking = DatasetDict(train=corpus["train"], validation=corpus["validation"], test=corpus["train"])
     with pytest.raises(CorpusError, match="speaker"):
-        three_splits(leaking, {}, seed=0)
+        three_splits(leaking, {})
 
 
 def test_corpus_without_groups_is_refused_with_the_way_out():
     corpus = load_fixture()["train"].remove_columns("speaker")
     with pytest.raises(CorpusError, match=r"data.split_by=id treats every recording as its own speaker"):
-        three_splits(corpus, {}, seed=0)
+        three_splits(corpus, {})
     with pytest.raises(CorpusError, match=r"data.split_by names 'village'"):
-        three_splits(corpus, {"split_by": ["village"]}, seed=0)
+        three_splits(corpus, {"split_by": ["village"]})
