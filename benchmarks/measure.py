@@ -38,7 +38,7 @@ class Timing:
     """Of one way of doing it.
 
     Attributes:
-        seconds: median over rounds.
+        seconds: processor time, median over rounds.
         ratio: median over rounds of its time over the reference's in the same round.
         difference: the same, in seconds more than the reference.
     """
@@ -51,17 +51,19 @@ class Timing:
 def interleaved(ways: Mapping[str, Callable[[], object]], rounds: int = 9, warm_up: int = 1) -> dict[str, Timing]:
     """Time every way once per round, in an order that turns from round to round; the first one is the reference.
 
-    What else the machine does then falls on all of them alike, and the median leaves out the rounds it disturbed.
+    The time is that of the processor for this process and all its threads, so that other work on a shared machine
+    counts little; what it still disturbs (caches, clock rate) falls on all ways alike. Run with one thread: of several,
+    the times add up.
     """
     names = list(ways)
     times: dict[str, list[float]] = {name: [] for name in names}
     for number in range(-warm_up, rounds):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
-            start = time.perf_counter()
+            start = time.process_time()
             ways[name]()
             if number >= 0:
-                times[name].append(time.perf_counter() - start)
+                times[name].append(time.process_time() - start)
     reference = times[names[0]]
     return {
         name: Timing(

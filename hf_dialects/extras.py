@@ -9,7 +9,10 @@ from hf_dialects.errors import MissingExtra
 
 def has(module: str) -> bool:
     """Whether `module` can be imported, without importing it."""
-    return find_spec(module) is not None
+    try:
+        return find_spec(module) is not None
+    except ValueError:  # blocked in this process: sys.modules holds None
+        return False
 
 
 def require(module: str, extra: str) -> ModuleType:

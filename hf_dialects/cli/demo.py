@@ -9,10 +9,13 @@ from hf_dialects.cli import shell
 
 
 def demo(
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Dotted overrides of the recipe, such as training.num_train_epochs=5.")
+    ] = None,
     out: Annotated[
         Path, typer.Option(help="Folder for the runs; the same folder again goes on where it stopped.")
     ] = Path("runs/demo"),
-    seeds: Annotated[int, typer.Option(help="How many seeds to train.")] = 3,
+    seeds: Annotated[int, typer.Option(help="How many seeds to train.", min=1)] = 3,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the numbers here.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
@@ -26,7 +29,7 @@ def demo(
     from hf_dialects.evaluation.results import describe
     from hf_dialects.training.demo import over_seeds, run_demo
 
-    answer = run_demo(out, seeds=seeds, progress=not quiet, tell=typer.echo)
+    answer = run_demo(out, seeds, not quiet, tuple(overrides or ()), tell=typer.echo)
     results = answer.pop("results")
     typer.echo(describe(results[0]))
     typer.echo(f"\ntest accuracy    {over_seeds(answer['accuracy'])}")

@@ -21,7 +21,12 @@ def train(
     ] = None,
     label: Annotated[str | None, typer.Option(help="Column that names the variety.")] = None,
     labels: Annotated[str | None, typer.Option(help="Keep only these varieties, separated by commas.")] = None,
-    by: Annotated[str | None, typer.Option(help="Columns that must not cross a split, separated by commas.")] = None,
+    split_by: Annotated[
+        str | None, typer.Option(help="Columns that must not cross a split, separated by commas.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Columns to break the test result down by, such as gender,device.")
+    ] = None,
     objective: Annotated[
         str | None, typer.Option(help="Contrastive objective: supcon, triplet or multi_similarity.")
     ] = None,
@@ -62,7 +67,7 @@ def train(
         arguments.append(f"data.source={data[0] if len(data) == 1 else '[' + ','.join(data) + ']'}")
     given = {"model.encoder": encoder, "data.label": label, "model.objective": objective, "seed": seed}
     arguments += [f"{key}={value}" for key, value in given.items() if value is not None]
-    listed = {"data.labels": labels, "data.split_by": by}
+    listed = {"data.labels": labels, "data.split_by": split_by, "evaluation.by": by}
     arguments += [f"{key}=[{value}]" for key, value in listed.items() if value is not None]
     name = recipe or ("finetune" if encoder else "small")
     chosen = load_recipe(name, arguments)

@@ -14,6 +14,7 @@ from hf_dialects.inference import Predictions
 from hf_dialects.training.recipe import Recipe
 from hf_dialects.training.run import (
     Screened,
+    add_breakdown,
     baselines_of,
     bootstrap_options,
     cluster_of_each,
@@ -65,7 +66,7 @@ def train_folds(recipe: Recipe, run_dir: Path, k: int, progress: bool = True, tr
         open_run(recipe, folder)
         if read_finished(folder) is None:
             without = Recipe(
-                **recipe.to_dict() | {"evaluation": recipe.evaluation | {"baselines": False, "draws": 100}}
+                **recipe.to_dict() | {"evaluation": recipe.evaluation | {"baselines": False, "draws": 100, "by": None}}
             )
             train(data, without, folder, progress)
         found = Predictions.read(folder / "predictions" / "test.parquet")
@@ -76,6 +77,7 @@ def train_folds(recipe: Recipe, run_dir: Path, k: int, progress: bool = True, tr
     skipped = sorted(set(skipped), key=lambda one: one.id)
     results = pool(folds, pooled, rows, baselines, recipe, skipped, started)
     write_skipped(skipped, run_dir / "skipped.csv")
+    add_breakdown(results, results_predictions(pooled), concatenate_datasets(rows), folds[0], recipe)
     results_predictions(pooled).write(run_dir / "predictions" / "test.parquet")
     write_results(results, run_dir / "results.json")
     return results

@@ -14,7 +14,7 @@ from hf_dialects.errors import RecipeError
 SECTIONS = ("data", "model", "training", "evaluation", "stages", "seed", "description")
 DATA_KEYS = ("source", "label", "labels", "split_by", "split_sizes", "split_seed", "stratify")
 ENCODER_KEYS = ("encoder", "encoder_overrides", "features")
-EVALUATION_KEYS = ("batch_size", "min_speech", "workers", "baselines", "draws")
+EVALUATION_KEYS = ("batch_size", "min_speech", "workers", "baselines", "draws", "by")
 STAGE_KEYS = ("name", "from", "data", "model", "training", "evaluation")
 SET_BY_THE_RUN = (
     "output_dir",
@@ -33,12 +33,13 @@ class Recipe:
     """A checked recipe. Every section is a plain dict; absent keys take their owners' defaults.
 
     Attributes:
-        data: source, label, labels, split_by, split_sizes, stratify, split_seed (0 unless given: the seed of a run changes
+        data: source, label, labels, split_by, split_sizes, stratify, split_seed (0 unless given: a run's seed changes
             initialisation and order, never which recordings are tested).
         model: encoder (Hub id or folder, or a dict for one built from scratch), encoder_overrides, features (arguments
             of `DialectFeatureExtractor`, from scratch only), and fields of `DialectConfig`.
         training: fields of `DialectTrainingArguments`.
-        evaluation: batch_size, min_speech, workers, baselines, draws (of the bootstrap).
+        evaluation: batch_size, min_speech, workers, baselines, draws (of the bootstrap), by (columns to break the test
+            result down by).
         stages: list of overrides of these four, run one after the other; empty for a single run.
         seed: of everything random.
         description: what the recipe is for.

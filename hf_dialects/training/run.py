@@ -18,6 +18,7 @@ from hf_dialects.data.screen import Skipped, screen, write_skipped
 from hf_dialects.data.spectral_augment import SpectralAugment
 from hf_dialects.errors import CorpusError, RecipeError
 from hf_dialects.evaluation.baselines import majority, mel_statistics
+from hf_dialects.evaluation.breakdown import breakdown
 from hf_dialects.evaluation.environment import environment
 from hf_dialects.evaluation.results import build_results, read_results, write_results
 from hf_dialects.inference import Predictions, predict
@@ -274,8 +275,16 @@ def finish(
         environment=environment(device(), time.time() - started),
         **bootstrap_options(recipe),
     )
+    add_breakdown(results, predictions["test"], data.splits["test"], data, recipe)
     write_results(results, run_dir / "results.json")
     return results
+
+
+def add_breakdown(results: dict, predictions: Predictions, rows, data: Screened, recipe: Recipe) -> None:
+    """Results by the columns that the recipe names, under "by"."""
+    if columns := recipe.evaluation.get("by"):
+        columns = [columns] if isinstance(columns, str) else columns
+        results["by"] = breakdown(predictions, rows, by=columns, labels=data.labels, clusters=data.clusters)
 
 
 def baselines_of(

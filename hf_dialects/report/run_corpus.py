@@ -1,0 +1,91 @@
+"""The recordings that a run was trained and judged on, found again through its recipe."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from datasets import Dataset, DatasetDict, concatenate_datasets
+
+from hf_dialects.data.audio import duration_s
+from hf_dialects.data.leakage import column_values
+from hf_dialects.data.splits import split_fingerprint
+from hf_dialects.errors import AudioError, CorpusError
+from hf_dialects.evaluation.groups import positions_of
+from hf_dialects.evaluation.results import read_results
+from hf_dialects.inference import Predictions
+from hf_dialects.report.run_folder import RunFolder
+from hf_dialects.training.splits_of_run import NAMES, load_data
+
+HELD_OUT = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class RunCorpus:
+    """Rows of a corpus by their part in a run.
+
+    Attributes:
+        scored: the recordings of the run's predictions, in their order, with `duration`.
+        training: training rows, one dataset per fold; empty where they are not those of the run any more, or unknown.
+    """
+
+    scored: Dataset
+    training: tuple[Dataset, ...]
+
+
+def open_corpus(run: RunFolder, source: str | None = None) -> RunCorpus:
+    """The corpus of a run.
+
+    Args:
+        source: what `load_corpus` takes; None takes what the recipe names.
+
+    Raises:
+        CorpusError: nothing names a source, it cannot be loaded, or it lacks recordings that were predicted.
+    """
+    section = dict(run.recipe.data) if run.recipe else {}
+    if source is not None:
+        section["source"] = source
+    if not section.get("source"):
+        raise CorpusError("the run folder has no recipe that names its corpus; name it with --data")
+    corpus = load_data(section)
+    if isinstance(corpus, DatasetDict):
+        parts = [corpus[name] for name in NAMES if name in corpus] or list(corpus.values())
+        corpus = concatenate_datasets(parts)
+    try:
+        positions = positions_of(corpus, run.predictions.ids)
+    except CorpusError as error:
+        raise CorpusError(f"{section['source']} is not the corpus of this run: {error}") from error
+    return RunCorpus(_with_durations(corpus.select(positions)), _training(run, corpus))
+
+
+def _training(run: RunFolder, corpus: Dataset) -> tuple[Dataset, ...]:
+    """What is neither held out nor left out, if its ids are those that the run was trained on."""
+    ids = np.array(list(corpus["id"]), dtype=object)
+    parts = []
+    for folder in run.folds or (run.folder,):
+        expected = read_results(folder)["data"]["splits"].get("train")
+        if expected is None:
+            return ()
+        away = {one.id for one in run.skipped}
+        for split in HELD_OUT:
+            path = folder / "predictions" / f"{split}.parquet"
+            away.update(Predictions.read(path).ids if path.is_file() else ())
+        rows = corpus.select(np.flatnonzero([id not in away for id in ids]))
+        if split_fingerprint(rows) != expected["sha256"]:
+            return ()
+        parts.append(rows)
+    return tuple(parts)
+
+
+def _with_durations(rows: Dataset) -> Dataset:
+    known = column_values(rows, "duration") if "duration" in rows.column_names else [None] * len(rows)
+    if None not in known:
+        return rows
+    seconds = [_seconds(rows[row]["audio"]) if value is None else value for row, value in enumerate(known)]
+    without = rows.remove_columns("duration") if "duration" in rows.column_names else rows
+    return without.add_column("duration", seconds)
+
+
+def _seconds(cell) -> float | None:
+    try:
+        return duration_s(cell)
+    except AudioError:
+        return None
