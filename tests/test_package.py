@@ -46,3 +46,15 @@ def test_every_public_name_can_be_had():
         assert getattr(hf_dialects, name) is not None
     with pytest.raises(AttributeError, match="module 'hf_dialects' has no attribute 'dialect'"):
         _ = hf_dialects.dialect
+
+
+def test_every_folder_of_the_package_is_in_the_wheel():
+    from configparser import ConfigParser
+    from pathlib import Path
+
+    root = Path(__file__).parents[1]
+    settings = ConfigParser()
+    settings.read(root / "setup.cfg", encoding="utf-8")
+    listed = set(settings["options"]["packages"].split())
+    inside = {".".join(file.parent.relative_to(root).parts) for file in (root / "hf_dialects").rglob("__init__.py")}
+    assert listed == inside | {"hf_dialects.dataset_scripts", "hf_dialects.model_cards"}

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
+BLIND_TO_PADDING = ("wav2vec2-bert", "whisper", "ecapa")  # besides layer-normalised convolutional fronts
 MAY_BE_MISSING = ("masked_spec_embed",)  # made new where a checkpoint was saved without time masking
 
 
@@ -79,9 +80,12 @@ def fixed_input(config: PreTrainedConfig) -> int | None:
 
 
 def padding_leaks(config: PreTrainedConfig) -> bool:
-    """Whether a padded batch changes an utterance's frames: group-normalised convolutional fronts average over
-    padding."""
-    return getattr(config, "feat_extract_norm", None) == "group"
+    """Whether a padded batch may change an utterance's frames.
+
+    Group-normalised convolutional fronts average over padding. Encoders that were never compared count as leaking.
+    """
+    norm = getattr(config, "feat_extract_norm", None)
+    return norm == "group" if norm is not None else config.model_type not in BLIND_TO_PADDING
 
 
 def pad_to_fixed(features: torch.Tensor, config: PreTrainedConfig) -> torch.Tensor:

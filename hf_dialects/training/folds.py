@@ -8,6 +8,7 @@ from datasets import Dataset, DatasetDict, concatenate_datasets
 
 from hf_dialects.data.screen import read_skipped, screen, write_skipped
 from hf_dialects.data.splits import group_folds
+from hf_dialects.evaluation.baselines import baseline_names, fold_baselines
 from hf_dialects.evaluation.environment import environment
 from hf_dialects.evaluation.results import build_results, write_results
 from hf_dialects.inference import Predictions
@@ -15,7 +16,6 @@ from hf_dialects.training.recipe import Recipe
 from hf_dialects.training.run import (
     Screened,
     add_breakdown,
-    baselines_of,
     bootstrap_options,
     cluster_of_each,
     device,
@@ -55,7 +55,7 @@ def train_folds(recipe: Recipe, run_dir: Path, k: int, progress: bool = True, tr
     if (results := read_finished(run_dir)) is not None:
         return results
     folds = fold_data(recipe, k, progress)
-    pooled, baselines, rows, skipped = [], [], [], []
+    pooled, skipped = [], []
     for index, data in enumerate(folds):
         if progress:
             print(
@@ -72,12 +72,13 @@ def train_folds(recipe: Recipe, run_dir: Path, k: int, progress: bool = True, tr
         found = Predictions.read(folder / "predictions" / "test.parquet")
         pooled.append(found)
         skipped += read_skipped(folder / "skipped.csv")
-        rows.append(data.splits["test"])
-        baselines.append(baselines_of(data, {"test": found}, progress))
     skipped = sorted(set(skipped), key=lambda one: one.id)
+    names = baseline_names(recipe.evaluation.get("baselines"))
+    baselines = fold_baselines([data.splits for data in folds], names, progress=progress)
+    rows = concatenate_datasets([data.splits["test"] for data in folds])
     results = pool(folds, pooled, rows, baselines, recipe, skipped, started)
     write_skipped(skipped, run_dir / "skipped.csv")
-    add_breakdown(results, results_predictions(pooled), concatenate_datasets(rows), folds[0], recipe)
+    add_breakdown(results, results_predictions(pooled), rows, folds[0], recipe)
     results_predictions(pooled).write(run_dir / "predictions" / "test.parquet")
     write_results(results, run_dir / "results.json")
     return results
@@ -86,22 +87,19 @@ def train_folds(recipe: Recipe, run_dir: Path, k: int, progress: bool = True, tr
 def pool(
     folds: list[Screened],
     pooled: list[Predictions],
-    rows: list[Dataset],
-    baselines: list[dict],
+    rows: Dataset,
+    baselines: dict[str, np.ndarray],
     recipe: Recipe,
     skipped: list,
     started: float,
 ) -> dict:
     """results.json of the pooled predictions."""
-    everything = concatenate_datasets(rows)
-    names = baselines[0] if baselines else {}
-    beside = {name: {"test": np.concatenate([one[name]["test"] for one in baselines])} for name in names}
     return build_results(
         {"test": results_predictions(pooled)},
-        {"test": everything},
+        {"test": rows},
         folds[0].labels,
         cluster_of_each(folds[0].splits),
-        beside,
+        {name: {"test": probabilities} for name, probabilities in baselines.items()},
         seed=recipe.seed,
         selected_on={
             "split": "validation",

@@ -1,6 +1,7 @@
 """Heads trained on a frozen encoder: features once, then a classifier in seconds, saved as an ordinary model."""
 
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 from datasets import concatenate_datasets
 from scipy.special import log_softmax
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
@@ -148,7 +150,9 @@ def fit_head(
         fitted = MLPClassifier(
             (hidden,), solver="lbfgs", alpha=1 / (strength * len(gold)), max_iter=500, random_state=seed
         )
-        fitted.fit(scaled, labels, sample_weight=weights)
+        with warnings.catch_warnings():  # a head a few steps from its optimum is as good
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            fitted.fit(scaled, labels, sample_weight=weights)
         linears = [(weight.T, bias) for weight, bias in zip(fitted.coefs_, fitted.intercepts_, strict=True)]
     else:
         fitted = LogisticRegression(C=strength, max_iter=2000).fit(scaled, labels, sample_weight=weights)

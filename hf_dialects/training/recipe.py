@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import re
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -15,7 +16,8 @@ SECTIONS = ("data", "model", "training", "evaluation", "stages", "seed", "descri
 DATA_KEYS = ("source", "label", "labels", "split_by", "split_sizes", "split_seed", "stratify")
 ENCODER_KEYS = ("encoder", "encoder_overrides", "features")
 EVALUATION_KEYS = ("batch_size", "min_speech", "workers", "baselines", "draws", "by")
-STAGE_KEYS = ("name", "from", "data", "model", "training", "evaluation")
+STAGE_KEYS = ("name", "from", "head", "data", "model", "training", "evaluation")
+STAGE_CHOICES = {"from": ("previous", "original"), "head": ("new", "keep")}
 SET_BY_THE_RUN = (
     "output_dir",
     "logging_dir",
@@ -38,9 +40,11 @@ class Recipe:
         model: encoder (Hub id or folder, or a dict for one built from scratch), encoder_overrides, features (arguments
             of `DialectFeatureExtractor`, from scratch only), and fields of `DialectConfig`.
         training: fields of `DialectTrainingArguments`.
-        evaluation: batch_size, min_speech, workers, baselines, draws (of the bootstrap), by (columns to break the test
+        evaluation: batch_size, min_speech, workers, baselines (true: all, false: none, or a list of
+            `baselines.BASELINES`), draws (of the bootstrap), by (columns to break the test
             result down by).
-        stages: list of overrides of these four, run one after the other; empty for a single run.
+        stages: list of overrides of these four, run one after the other; empty for a single run. Beside them a stage
+            has a name, `from`: previous (default) or original, and `head`: new (default) or keep.
         seed: of everything random.
         description: what the recipe is for.
     """
@@ -101,8 +105,10 @@ def make_recipe(content: dict, where: str = "the recipe") -> Recipe:
     """A checked recipe from a dict.
 
     Raises:
-        RecipeError: unknown key, or a section that is no mapping.
+        RecipeError: unknown key or baseline, or a section that is no mapping.
     """
+    from hf_dialects.evaluation.baselines import baseline_names
+
     _check(content, SECTIONS, where)
     for name in ("data", "model", "training", "evaluation"):
         _check(content.get(name) or {}, valid_keys(name), f"{name} in {where}", prefix=f"{name}.")
@@ -110,6 +116,15 @@ def make_recipe(content: dict, where: str = "the recipe") -> Recipe:
         _check(stage, STAGE_KEYS, f"a stage in {where}", prefix="stages.")
         for name in ("data", "model", "training", "evaluation"):
             _check(stage.get(name) or {}, valid_keys(name), f"{name} of a stage in {where}", prefix=f"{name}.")
+        for name, valid in STAGE_CHOICES.items():
+            if stage.get(name) not in (None, *valid):
+                raise RecipeError(f"stages.{name} in {where} is {stage[name]!r}; it must be {' or '.join(valid)}")
+        if not re.fullmatch(r"[\w-]+", str(stage.get("name") or "training")):
+            raise RecipeError(
+                f"stages.name in {where} is {stage['name']!r}; it names a folder: letters, digits, - and _"
+            )
+    for part in (content, *(content.get("stages") or [])):
+        baseline_names((part.get("evaluation") or {}).get("baselines"))
     return Recipe(**{name: copy.deepcopy(value) for name, value in content.items() if value is not None})
 
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 from tqdm.auto import tqdm
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
@@ -63,7 +63,8 @@ class DialectTrainer(Trainer):
         model: `DialectForAudioClassification`.
         args: `DialectTrainingArguments`.
         feature_extractor: the encoder's.
-        train_dataset, eval_dataset: `Clips`.
+        train_dataset: `Clips`, or `StreamedClips` with `max_steps` in the arguments.
+        eval_dataset: `Clips`.
     """
 
     def __init__(
@@ -94,8 +95,15 @@ class DialectTrainer(Trainer):
         self._not_contrasted = 0
 
     def get_train_dataloader(self) -> DataLoader:
-        """Our sampler already yields this process's slice, so accelerate must not share the batches out again."""
+        """Samplers and streams yield this process's share already; accelerate must not share it out again."""
         args = self.args
+        if isinstance(self.train_dataset, IterableDataset):
+            return DataLoader(
+                self.train_dataset,
+                batch_size=args.per_device_train_batch_size,
+                collate_fn=self.data_collator,
+                num_workers=args.dataloader_num_workers,
+            )
         sampler = build_sampler(
             args.sampler,
             labels=self.train_dataset.labels,

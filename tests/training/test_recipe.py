@@ -59,6 +59,15 @@ def test_overrides_leave_the_original_alone():
         ),
         ({"training": 3}, "training in the recipe holds 3; a mapping"),
         ({"training": {"seed": 3}}, "unknown key training.seed"),
+        (
+            {"evaluation": {"baselines": ["durations"]}},
+            "evaluation.baselines names 'durations'; valid are: majority, mel statistics, duration, non-speech, "
+            "long-term spectrum",
+        ),
+        (
+            {"stages": [{"evaluation": {"baselines": "all"}}]},
+            "evaluation.baselines is 'all'; give true, false or a list",
+        ),
     ],
 )
 def test_wrong_keys_are_named_with_the_nearest_valid_one(content, message):

@@ -16,11 +16,12 @@ from datasets import Audio, Dataset, DatasetDict, Features, Value
 
 from hf_dialects.data.synthetic import load_fixture
 from hf_dialects.errors import CorpusError, RecipeError
+from hf_dialects.evaluation.baselines import BASELINES
 from hf_dialects.evaluation.results import describe
-from hf_dialects.inference import predict
+from hf_dialects.inference import Predictions, predict
 from hf_dialects.saving import load_for_inference
 from hf_dialects.training.recipe import make_recipe
-from hf_dialects.training.run import screen_splits, train_on, train_recipe
+from hf_dialects.training.run import finish, screen_splits, train_on, train_recipe
 from hf_dialects.training.splits_of_run import three_splits
 
 WHISPER = {"model_type": "whisper"} | tiny.WHISPER
@@ -77,6 +78,22 @@ def test_saved_model_gives_the_predictions_of_the_run(finished, screened):
     again = predict(model, extractor, screened.splits["test"], batch_size=3, workers=1, progress=False)
     expected = np.stack(frame.loc[again.ids, "probabilities"].tolist())
     assert np.abs(again.probabilities - expected).max() < 1e-5
+
+
+def test_baselines_are_those_that_the_recipe_names(finished, screened, tmp_path):
+    folder, results = finished
+    assert results["baselines"] == {}
+    made = {name: Predictions.read(folder / "predictions" / f"{name}.parquet") for name in ("validation", "test")}
+
+    def baselines(wanted):
+        chosen = recipe(evaluation={"draws": 20, "baselines": wanted})
+        return finish(screened, chosen, tmp_path, made, time.time(), progress=False, selected={})["baselines"]
+
+    everything = baselines(True)
+    assert set(everything) == set(BASELINES)
+    assert all(set(one) == {"validation", "test"} for one in everything.values())
+    some = baselines(["duration", "majority"])
+    assert some == {name: everything[name] for name in ("majority", "duration")}
 
 
 def test_same_seed_same_results_except_environment(finished, screened, tmp_path):

@@ -8,6 +8,7 @@ from datasets import Dataset
 
 from hf_dialects.data.clips import Clips
 from hf_dialects.data.spectral_augment import SpectralAugment
+from hf_dialects.data.streamed_clips import StreamedClips
 from hf_dialects.errors import DialectError, RecipeError
 from hf_dialects.training.arguments import DialectTrainingArguments
 from hf_dialects.training.trainer import DialectTrainer, classification_metrics
@@ -178,3 +179,30 @@ def test_raw_waveforms_are_cropped_around_the_middle_for_validation():
     waveform = decode(split[6]["audio"])
     start = (len(waveform) - 6400) // 2
     assert np.array_equal(still[6]["clip"], waveform[start : start + 6400])
+
+
+def test_streams_train_for_their_number_of_steps(tmp_path):
+    extractor = tiny.feature_extractor("whisper")
+    options = {"analyse": extractor.log_mel, "hop": extractor.hop_length, "window": extractor.window_length}
+    stream = StreamedClips(corpus(10).to_iterable_dataset(), seed=1, training=True, crop_s=0.4, **options)
+    arguments = DialectTrainingArguments(
+        output_dir=str(tmp_path),
+        max_steps=5,
+        batch_size=4,
+        use_cpu=True,
+        disable_tqdm=True,
+        eval_strategy="no",
+        save_strategy="no",
+        load_best_model_at_end=False,
+    )
+    one = DialectTrainer(tiny.model("whisper"), arguments, extractor, stream)
+    one.train()
+    assert one.state.global_step == 5
+
+
+def test_balanced_batches_that_cannot_contrast_are_counted(tmp_path):
+    one = trainer(tmp_path, epochs=1, sampler="balanced", model_options={"objective": "supcon"})
+    labels = one.train_dataset.labels
+    one.train_dataset.labels[:] = [0] * (len(labels) - 2) + [1, 1]  # only one batch can hold two dialects twice
+    one.train()
+    assert sum(line.get("batches_without_contrastive", 0) for line in one.state.log_history) == 2

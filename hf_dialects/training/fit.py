@@ -1,0 +1,141 @@
+"""One training: splits and a recipe in, `model/`, `history.json` and `checkpoints/` out."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, set_seed
+
+from hf_dialects.data.augment import WaveformAugment
+from hf_dialects.data.clips import Clips
+from hf_dialects.data.spectral_augment import SpectralAugment
+from hf_dialects.errors import RecipeError
+from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor
+from hf_dialects.saving import save_for_hub
+from hf_dialects.training.arguments import DialectTrainingArguments
+from hf_dialects.training.build import build_model
+from hf_dialects.training.recipe import Recipe
+from hf_dialects.training.screened import Screened
+from hf_dialects.training.trainer import DialectTrainer
+
+CHECKPOINT, STATE = "checkpoint-", "trainer_state.json"
+
+
+def fit(
+    data: Screened,
+    recipe: Recipe,
+    run_dir: Path,
+    progress: bool = True,
+    callbacks: tuple = (),
+    prepare: Callable[[PreTrainedModel], None] | None = None,
+) -> bool:
+    """Train, resuming from the last checkpoint in the folder; writes model/ and history.json.
+
+    Args:
+        prepare: changes the new model before it is trained.
+
+    Returns:
+        whether this is the process that goes on with the evaluation.
+    """
+    arguments = training_arguments(recipe, run_dir, progress)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    set_seed(recipe.seed)
+    weights = class_weights(data) if arguments.balance_classes else None
+    model, extractor = build_model(recipe.model, data.labels, data.clusters, weights)
+    if prepare is not None:
+        prepare(model)
+    freeze(model, arguments)
+    trainer = DialectTrainer(
+        model=model,
+        args=arguments,
+        feature_extractor=extractor,
+        train_dataset=clips(data.splits["train"], extractor, model.config, arguments, training=True),
+        eval_dataset=clips(data.splits["validation"], extractor, model.config, arguments, training=False),
+        callbacks=list(callbacks),
+    )
+    trainer.train(resume_from_checkpoint=last_checkpoint(Path(arguments.output_dir)))
+    if trainer.is_world_process_zero():
+        history = {"best": trainer.state.best_model_checkpoint and Path(trainer.state.best_model_checkpoint).name}
+        history |= {"best_value": trainer.state.best_metric, "log": trainer.state.log_history}
+        (run_dir / "history.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
+        save_for_hub(trainer.accelerator.unwrap_model(trainer.model), extractor, run_dir / "model")
+    trainer.accelerator.wait_for_everyone()
+    return trainer.is_world_process_zero()
+
+
+def freeze(model, arguments: DialectTrainingArguments) -> None:
+    """Stop training what the arguments name, and a classifier whose loss does not count: nothing but weight decay
+    would move it, and distributed training would wait for its gradient."""
+    if arguments.freeze_layers is not None:
+        model.freeze_encoder(arguments.freeze_layers)
+    elif arguments.freeze_feature_encoder:
+        model.freeze_feature_encoder()
+    if model.config.cross_entropy_weight == 0:
+        model.classifier.requires_grad_(False)
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The last checkpoint that was written to its end; the trainer's state is the last file of one."""
+    whole = [path.parent for path in folder.glob(f"{CHECKPOINT}*/{STATE}")]
+    whole.sort(key=lambda path: int(path.name.removeprefix(CHECKPOINT)))
+    return str(whole[-1]) if whole else None
+
+
+def training_arguments(recipe: Recipe, run_dir: Path, progress: bool) -> DialectTrainingArguments:
+    """The recipe's `training` section.
+
+    Raises:
+        RecipeError: a value that does not fit its key.
+    """
+    given = {
+        "output_dir": str(run_dir / "checkpoints"),
+        "seed": recipe.seed,
+        "disable_tqdm": not progress,
+        "metric_for_best_model": selecting_metric(recipe),
+    } | recipe.training
+    given = {
+        key: "no" if value is False and key.endswith("_strategy") else value for key, value in given.items()
+    }  # YAML's no
+    try:
+        return DialectTrainingArguments(**given)
+    except RecipeError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"the training section does not fit: {error}") from error
+
+
+def selecting_metric(recipe: Recipe) -> str:
+    """The validation value that selects the checkpoint: the cross-entropy part, unless it does not count."""
+    default = "contrastive" if recipe.model.get("cross_entropy_weight", 1) == 0 else "cross_entropy"
+    return recipe.training.get("metric_for_best_model") or default
+
+
+def clips(split, extractor, config, arguments: DialectTrainingArguments, training: bool) -> Clips:
+    """A split as the encoder wants it: waveforms, or log-mel features for an encoder from scratch."""
+    own = isinstance(extractor, DialectFeatureExtractor)
+    options = {}
+    if own:
+        options = {"analyse": extractor.log_mel, "hop": extractor.hop_length, "window": extractor.window_length}
+        options |= {"longest_frames": extractor.frames}
+    if arguments.waveform_augment:
+        options["waveform_augment"] = WaveformAugment.from_recipe(arguments.waveform_augment)
+    if arguments.spectral_augment:
+        if not own:
+            raise RecipeError(
+                "training.spectral_augment works on log-mel features, which this encoder does not take; "
+                "use training.waveform_augment, or the encoder's own masks through "
+                "model.encoder_overrides.mask_time_prob"
+            )
+        options["spectral_augment"] = SpectralAugment.from_recipe(arguments.spectral_augment)
+    crop_s = arguments.crop_s or config.window_s
+    return Clips(split, extractor.sampling_rate, crop_s=crop_s, training=training, seed=arguments.seed, **options)
+
+
+def class_weights(data: Screened) -> list[float]:
+    """Inverse frequency in training, mean 1; a class without training examples weighs as much as the rarest."""
+    counts = np.bincount(data.splits["train"]["dialect"], minlength=len(data.labels))
+    weights = 1 / np.maximum(counts, counts[counts > 0].min())
+    return (weights / weights.mean()).tolist()
