@@ -5,16 +5,19 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench wheel clean
+.PHONY: help demo test test-browser check bench wheel clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-12s %s\n", $$1, $$2}'
 
 demo: $(READY)  ## synthetic corpus -> train -> evaluate -> name the dialect of a held-out clip
 	$(BIN)/hf-dialects demo --out runs/demo
 
 test: $(READY)  ## all tests, offline, on the CPU
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -rs
+
+test-browser: $(READY)  ## the report in headless Chromium; part of make test, skipped there without one
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs tests/report/test_browser.py
 
 check: $(READY)  ## lint, format, import direction
 	$(BIN)/ruff check .

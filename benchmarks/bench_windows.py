@@ -30,7 +30,7 @@ def bench_windows(rounds: int) -> list[Row]:
         },
         rounds,
     )
-    single = f"{SECONDS / found['one by one'].seconds:.0f} x real time one by one"
+    single = f"{SECONDS / found['one by one'].seconds:.0f} s of audio per processor second one by one"
     return [
         Row(f"prediction of a minute: windows {BATCH} at a time / one by one", found["batches"].ratio, single),
         Row(

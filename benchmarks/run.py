@@ -33,7 +33,8 @@ def main() -> None:
             rows += bench(options.rounds)
     print("\n".join(["", *(f"{name}: {value}" for name, value in machine.items()), "", *table(rows)]))
     if not options.names:
-        text = ["# Benchmarks", "", "Written by `make bench`. A ratio is time over the time of the reference.", ""]
+        text = ["# Benchmarks", "", "Written by `make bench`. Ratios are of processor time, medians over rounds."]
+        text += ["On a shared machine a few percent either way are noise.", ""]
         text += [f"- {name}: {value}" for name, value in {"rounds": options.rounds, **machine}.items()]
         (FOLDER / "results.md").write_text("\n".join([*text, "", *table(rows)]) + "\n", encoding="utf-8")
 

@@ -19,6 +19,7 @@ _MODULES = {
     "check_corpus": "data.schema",
     "group_split": "data.splits",
     "group_folds": "data.splits",
+    "place_split": "data.place_split",
     "leakage": "data.leakage",
     "DialectTrainer": "training.trainer",
     "DialectTrainingArguments": "training.arguments",
@@ -41,9 +42,13 @@ def register() -> None:
     from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification
 
     from hf_dialects.models.configuration_dialect import DialectConfig
+    from hf_dialects.models.configuration_ecapa_dialect import EcapaConfig
     from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor
     from hf_dialects.models.modeling_dialect import DialectForAudioClassification, DialectModel
+    from hf_dialects.models.modeling_ecapa_dialect import EcapaModel
 
+    AutoConfig.register(EcapaConfig.model_type, EcapaConfig, exist_ok=True)
+    AutoModel.register(EcapaConfig, EcapaModel, exist_ok=True)
     AutoConfig.register(DialectConfig.model_type, DialectConfig, exist_ok=True)
     AutoModel.register(DialectConfig, DialectModel, exist_ok=True)
     AutoModelForAudioClassification.register(DialectConfig, DialectForAudioClassification, exist_ok=True)

@@ -124,7 +124,7 @@ def test_a_pass_is_no_longer_than_chunk_and_context(models):
     assert min(lengths[:-1]) >= 0.7 * RATE - 80  # the first and last pass have their context on one side
 
 
-@pytest.mark.parametrize(("name", "rate"), zip(tiny.ENCODERS, (200, 200, 200, 50, 25), strict=True))
+@pytest.mark.parametrize(("name", "rate"), zip(tiny.ENCODERS, (200, 200, 200, 50, 25, 50), strict=True))
 def test_frame_rate(models, name, rate):
     model, extractor = models[name]
     assert frame_rate_hz(model, extractor) == rate

@@ -61,7 +61,8 @@ assert not [name for name in sys.modules if name.startswith("hf_dialects.")]
 def consumed(tmp_path_factory):
     """Every tiny encoder saved, then loaded and called in one process without the package."""
     folder = tmp_path_factory.mktemp("hub")
-    poolings = dict(zip(tiny.ENCODERS, ("mean", "statistics", "attention", "max", "attentive_statistics"), strict=True))
+    names = ("mean", "statistics", "attention", "max", "attentive_statistics", "ecapa")
+    poolings = dict(zip(tiny.ENCODERS, names, strict=True))
     for name in tiny.ENCODERS:
         model, extractor = tiny.model(name, pooling=poolings[name], layer="weighted"), tiny.feature_extractor(name)
         waveform = tiny.waveform(2.3)

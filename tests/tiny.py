@@ -1,4 +1,4 @@
-"""Tiny randomly initialised encoders of five kinds, their feature extractors and waveforms, shared by tests."""
+"""Tiny randomly initialised encoders of six kinds, their feature extractors and waveforms, shared by tests."""
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from transformers import (
 )
 
 from hf_dialects.models.configuration_dialect import DialectConfig
+from hf_dialects.models.configuration_ecapa_dialect import EcapaConfig
 from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor
 from hf_dialects.models.modeling_dialect import DialectForAudioClassification
 
@@ -38,12 +39,14 @@ WHISPER = {
     "num_mel_bins": 20,
     "max_source_positions": 50,  # 100 feature frames
 }
+ECAPA = {"num_mel_bins": 20, "channels": 32, "hidden_size": 32, "res2net_scale": 4, "squeeze_size": 8}
 ENCODERS = {
     "wav2vec2": lambda: Wav2Vec2Config(**SIZE, **FRONT),
     "hubert": lambda: HubertConfig(**SIZE, **FRONT),
     "wavlm": lambda: WavLMConfig(**SIZE, **FRONT),
     "wav2vec2-bert": lambda: Wav2Vec2BertConfig(**SIZE, feature_projection_input_dim=160, conv_depthwise_kernel_size=5),
     "whisper": lambda: WhisperConfig(**WHISPER),
+    "ecapa": lambda: EcapaConfig(**ECAPA),
 }
 
 
@@ -53,6 +56,8 @@ def feature_extractor(encoder: str):
         return SeamlessM4TFeatureExtractor()
     if encoder == "whisper":
         return DialectFeatureExtractor(feature_size=20, bins_first=True, frames=100)
+    if encoder == "ecapa":
+        return DialectFeatureExtractor(feature_size=20)
     return Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
 
 

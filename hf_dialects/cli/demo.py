@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from hf_dialects.cli import shell
+from hf_dialects.cli.report import report_beside
 
 
 def demo(
@@ -34,6 +35,7 @@ def demo(
     typer.echo(describe(results[0]))
     typer.echo(f"\ntest accuracy    {over_seeds(answer['accuracy'])}")
     typer.echo(f"cluster accuracy {over_seeds(answer['cluster_accuracy'])}")
+    report_beside(out, with_audio=True, quiet=quiet)
     shell.write_json(answer, json_file)
     clip = answer["clip"]
     right = "right" if clip["label"] == clip["gold"] else f"it is {clip['gold']}"

@@ -2,7 +2,7 @@
 
 import typer
 
-from hf_dialects.cli import check, compare, demo, embed, evaluate, predict, prepare, shell, split, train
+from hf_dialects.cli import check, compare, demo, embed, evaluate, predict, prepare, report, shell, split, train
 from hf_dialects.version import __version__
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ for command in (
     split.split,
     train.train,
     evaluate.evaluate,
+    report.report,
     compare.compare,
     predict.predict,
     embed.embed,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from hf_dialects.cli import shell
+from hf_dialects.cli.report import report_beside
 
 
 def train(
@@ -80,6 +81,7 @@ def train(
         results = train_recipe(chosen, out, progress=not quiet)
     if results:
         typer.echo(describe(results))
+        report_beside(out, quiet=quiet)
         typer.echo(f"run folder: {out}")
 
 

@@ -2,8 +2,9 @@
 
 from importlib import import_module
 
-# not lazy: the module of this name would take its place as soon as anything imports it
+# not lazy: the modules of these names would take their places as soon as anything imports them
 from hf_dialects.data.leakage import leakage
+from hf_dialects.data.place_split import place_split
 
 _MODULES = {
     "check_corpus": "check",
@@ -15,10 +16,11 @@ _MODULES = {
     "load_corpus": "load",
     "load_embedded": "synthetic",
     "load_fixture": "synthetic",
+    "place_leakage": "place_split",
     "resample": "audio",
 }
 
-__all__ = ["leakage", *_MODULES]
+__all__ = ["leakage", "place_split", *_MODULES]
 
 
 def __getattr__(name: str):

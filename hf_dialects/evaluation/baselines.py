@@ -1,9 +1,9 @@
-"""What a classifier has to be better than: the most frequent class, and a linear model of the mean spectrum.
+"""What a classifier has to be better than: the most frequent class, and linear models of shortcuts.
 
-Dimensions: N utterances, C dialects, F frames, M mel bins.
+Dimensions: N utterances, C dialects, D features.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -11,7 +11,32 @@ from tqdm.auto import tqdm
 
 from hf_dialects.data.audio import decode
 from hf_dialects.data.leakage import column_values
-from hf_dialects.errors import CorpusError
+from hf_dialects.errors import CorpusError, RecipeError
+from hf_dialects.evaluation.groups import positions_of
+
+BASELINES = ("majority", "mel statistics", "duration", "non-speech", "long-term spectrum")
+
+Features = dict[str, np.ndarray]  # of a baseline: (N, D) float64
+
+
+def baseline_names(wanted: bool | Iterable[str] | None = True) -> tuple[str, ...]:
+    """Baselines by what a recipe says: all for true (or nothing said), none for false, else those listed.
+
+    Returns:
+        names in the order of `BASELINES`, each once.
+
+    Raises:
+        RecipeError: neither true, false nor a list, or an unknown name.
+    """
+    if wanted is None or isinstance(wanted, bool):
+        return BASELINES if wanted is not False else ()
+    if isinstance(wanted, str) or not isinstance(wanted, Iterable):
+        raise RecipeError(f"evaluation.baselines is {wanted!r}; give true, false or a list of: {', '.join(BASELINES)}")
+    wanted = list(wanted)
+    unknown = [repr(name) for name in wanted if name not in BASELINES]
+    if unknown:
+        raise RecipeError(f"evaluation.baselines names {', '.join(unknown)}; valid are: {', '.join(BASELINES)}")
+    return tuple(name for name in BASELINES if name in wanted)
 
 
 def majority(train_labels, n_classes: int, n: int) -> np.ndarray:
@@ -26,65 +51,129 @@ def majority(train_labels, n_classes: int, n: int) -> np.ndarray:
     return np.tile(np.bincount(labels, minlength=n_classes) / len(labels), (n, 1))
 
 
-def mel_statistics(
-    train, evaluated: Mapping, n_classes: int | None = None, workers: int = 2, progress: bool = True
-) -> dict[str, np.ndarray]:
-    """Multinomial logistic regression on mean and standard deviation over time of a 40-bin log-mel spectrum.
+def fit_baselines(
+    train,
+    evaluated: Mapping,
+    names: Sequence[str] = BASELINES,
+    n_classes: int | None = None,
+    workers: int = 2,
+    progress: bool = True,
+) -> dict[str, dict[str, np.ndarray]]:
+    """Baselines fitted on the training split, on other splits of the same corpus.
 
-    Voice, room and channel are in these statistics, words hardly at all: a model that is not better has not been shown
-    to hear dialect. Fitted on the training split only, standardised, L2-regularised with C = 1; nothing is tuned or
-    random.
+    All but "majority" are multinomial logistic regressions on the feature sets of `shortcuts`: standardised,
+    L2-regularised with C = 1; nothing is tuned or random. A model that is not better than one of them has not been
+    shown to hear dialect. Every recording is decoded once for all of them.
 
     Args:
         train: training split, `datasets.Dataset` with audio that decodes and `dialect`.
         evaluated: split → dataset to classify; the training split may be among them.
+        names: of `BASELINES`.
         n_classes: C; None takes the classes that the `dialect` column names.
         workers: threads that decode.
 
     Returns:
-        split → probabilities (N, C) float64 in the order of the rows; 0 for classes without training utterances.
+        baseline → split → probabilities (N, C) float64 in the order of the rows; 0 for classes without training
+        utterances.
 
     Raises:
         CorpusError: a training label is missing or out of range.
         AudioError: a recording cannot be decoded.
     """
+    if not names:
+        return {}
     n_classes = n_classes or len(train.features["dialect"].names)
     labels = _checked(column_values(train, "dialect"), n_classes)
-    others = {name: rows for name, rows in evaluated.items() if rows is not train}
-    total = len(train) + sum(len(rows) for rows in others.values())
-    with tqdm(total=total, desc="mel statistics", unit="clip", disable=not progress) as bar:
-        of_train = _statistics(train, workers, bar)
-        features = {name: _statistics(others[name], workers, bar) if name in others else of_train for name in evaluated}
-    return {name: _logistic(of_train, labels, found, n_classes) for name, found in features.items()}
+    parts = [train, *(rows for rows in evaluated.values() if rows is not train)]
+    heard = iter(_heard(parts, names, workers, progress))
+    of_train = next(heard)
+    features = {split: of_train if rows is train else next(heard) for split, rows in evaluated.items()}
+    return {
+        name: {
+            split: _probabilities(name, of_train, labels, features[split], len(rows), n_classes)
+            for split, rows in evaluated.items()
+        }
+        for name in names
+    }
 
 
-def _statistics(rows, workers: int, bar: tqdm) -> np.ndarray:
-    """Mean and standard deviation over frames of every bin: (N, 2M) float64."""
-    from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor
+def fold_baselines(
+    folds: Sequence[Mapping], names: Sequence[str] = BASELINES, workers: int = 2, progress: bool = True
+) -> dict[str, np.ndarray]:
+    """Baselines of a cross-validation, each fold's fitted on its training split; recordings are decoded once for all.
 
-    extractor = DialectFeatureExtractor()
+    Args:
+        folds: with "train" and "test"; every training recording is tested in some fold, ids are unique.
+        names, workers: see `fit_baselines`.
 
-    def of_row(row: int) -> np.ndarray:
-        frames = extractor.log_mel(decode(rows[row]["audio"], extractor.sampling_rate))  # (F, M)
-        bar.update()
-        return np.concatenate([frames.mean(0, dtype=np.float64), frames.std(0, dtype=np.float64)])
+    Returns:
+        baseline → probabilities (N, C) float64 of the test splits, one fold after the other.
 
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        found = list(pool.map(of_row, range(len(rows))))
-    return np.reshape(found, (len(rows), 2 * extractor.feature_size))
+    Raises:
+        CorpusError, AudioError: see `fit_baselines`.
+    """
+    if not names:
+        return {}
+    n_classes = len(folds[0]["train"].features["dialect"].names)
+    tested = [fold["test"] for fold in folds]
+    ids = {"id": [id for rows in tested for id in rows["id"]]}
+    parts = _heard(tested, names, workers, progress)
+    everything = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    found = {name: [] for name in names}
+    for fold, features in zip(folds, parts, strict=True):
+        train = positions_of(ids, fold["train"]["id"])
+        labels = _checked(column_values(fold["train"], "dialect"), n_classes)
+        of_train = {name: values[train] for name, values in everything.items()}
+        for name in names:
+            found[name].append(_probabilities(name, of_train, labels, features, len(fold["test"]), n_classes))
+    return {name: np.concatenate(probabilities) for name, probabilities in found.items()}
+
+
+def _heard(parts: Sequence, names: Sequence[str], workers: int, progress: bool) -> list[Features]:
+    """Features of every dataset, from one decoding pass; empty where no baseline listens."""
+    from hf_dialects.evaluation.shortcuts import SAMPLING_RATE, hear
+
+    names = [name for name in names if name != "majority"]
+    if not names:
+        return [{} for _ in parts]
+    found = []
+    with (
+        ThreadPoolExecutor(max(1, workers)) as pool,
+        tqdm(total=sum(map(len, parts)), desc="baselines", unit="clip", disable=not progress) as bar,
+    ):
+        for rows in parts:
+
+            def of_row(row: int, rows=rows) -> Features:
+                vectors = hear(decode(rows[row]["audio"], SAMPLING_RATE), names)
+                bar.update()
+                return vectors
+
+            vectors = list(pool.map(of_row, range(len(rows))))
+            found.append({name: np.array([one[name] for one in vectors]) for name in names})
+    return found
+
+
+def _probabilities(
+    name: str, of_train: Features, labels: np.ndarray, features: Features, n: int, n_classes: int
+) -> np.ndarray:
+    """One baseline on n utterances, (n, C)."""
+    if name == "majority" or n == 0 or len(np.unique(labels)) == 1:
+        return majority(labels, n_classes, n)
+    return _logistic(of_train[name], labels, features[name], n_classes)
 
 
 def _logistic(train: np.ndarray, labels: np.ndarray, features: np.ndarray, n_classes: int) -> np.ndarray:
+    """Features that are NaN take their mean in training: they speak for no class."""
+    from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    known = np.unique(labels)
-    if len(known) == 1 or not len(features):
-        return majority(labels, n_classes, len(features))
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0, max_iter=10_000)).fit(train, labels)
+    model = make_pipeline(
+        SimpleImputer(keep_empty_features=True), StandardScaler(), LogisticRegression(C=1.0, max_iter=10_000)
+    )
     probabilities = np.zeros((len(features), n_classes))
-    probabilities[:, known] = model.predict_proba(features)
+    probabilities[:, np.unique(labels)] = model.fit(train, labels).predict_proba(features)
     return probabilities
 
 

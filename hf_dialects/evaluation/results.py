@@ -49,6 +49,7 @@ METRIC_NAMES = {  # in the order of the table
     "nll": "NLL",
     "brier": "Brier",
 }
+BESIDE = ("accuracy", "macro_f1", "cluster_accuracy", "nll")  # of baselines in the table; results.json has all
 COMPARED = ("accuracy", "macro_f1")  # what a model has to be better in than its baselines
 FEW_SPEAKERS = 3
 
@@ -199,7 +200,8 @@ def describe(results: Mapping) -> str:
     if reached := baselines_within(results):
         parts.append("NOT SHOWN TO BE BETTER THAN A BASELINE\n" + "\n".join(f"  {one}" for one in reached))
     for split in _splits(results):
-        parts.append("\n".join(filter(None, [_head(results, split), _table(results, split), _few(results, split)])))
+        blocks = (_head(results, split), _table(results, split), _few(results, split), _beside(results, split))
+        parts.append("\n".join(filter(None, blocks)))
     if results.get("by"):
         parts.append(describe_breakdown(results["by"]))
     if results["skipped"]:
@@ -226,16 +228,27 @@ def _head(results: Mapping, split: str) -> str:
 
 def _table(results: Mapping, split: str) -> str:
     model = results["metrics"][split]
-    beside = {name: per_split[split] for name, per_split in results["baselines"].items() if split in per_split}
-    rows = [["", "model", *beside]]
+    rows = []
     for metric, title in METRIC_NAMES.items():
         if metric not in model:
             continue
         entry = model[metric]
         floor = f"{entry['floor']:.3f} if perfectly calibrated" if "floor" in entry else None
-        cells = [with_interval(scores[metric]) for scores in (model, *beside.values())]
-        rows.append([title, *cells, "; ".join(filter(None, [entry["warning"], floor]))])
+        rows.append([title, with_interval(entry), "; ".join(filter(None, [entry["warning"], floor]))])
     return aligned(rows, indent="  ")
+
+
+def _beside(results: Mapping, split: str) -> str | None:
+    """The model's line, and one for every baseline."""
+    beside = {name: per_split[split] for name, per_split in results["baselines"].items() if split in per_split}
+    if not beside:
+        return None
+    model = results["metrics"][split]
+    shown = [metric for metric in BESIDE if metric in model]
+    rows = [["", *(METRIC_NAMES[metric] for metric in shown)]]
+    for name, scores in {"model": model, **beside}.items():
+        rows.append([name, *(with_interval(scores[metric]) for metric in shown)])
+    return "\n" + aligned(rows, indent="  ")
 
 
 def _few(results: Mapping, split: str) -> str | None:

@@ -3,7 +3,10 @@
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-POOLINGS = ("mean", "max", "attention", "statistics", "attentive_statistics")
+from .configuration_ecapa_dialect import EcapaConfig
+
+POOLINGS = ("mean", "max", "attention", "statistics", "attentive_statistics", "ecapa")
+OWN_ENCODERS = {EcapaConfig.model_type: EcapaConfig}  # AutoConfig knows them only where this package is installed
 OBJECTIVES = ("supcon", "triplet", "multi_similarity")
 TAILS = ("keep", "drop")
 
@@ -12,9 +15,10 @@ class DialectConfig(PreTrainedConfig):
     """What a dialect model is made of.
 
     Args:
-        encoder_config: configuration (object or dict) of any audio encoder of transformers.
-        pooling: how frames (B, T, D) become one vector per utterance: "mean", "max", "attention", "statistics" or
-            "attentive_statistics".
+        encoder_config: configuration (object or dict) of any audio encoder of transformers, or an `EcapaConfig`.
+        pooling: how frames (B, T, D) become one vector per utterance: "mean", "max", "attention", "statistics",
+            "attentive_statistics" or "ecapa".
+        pooling_options: its sizes, see `pooling_dialect.build_pooling`.
         layer: which hidden state is pooled. 0 is the input of the first block, n the output of block n; negative
             counts from
             the last; "weighted" learns a softmax-weighted sum of all. The last is taken after the encoder's final norm.
@@ -45,6 +49,7 @@ class DialectConfig(PreTrainedConfig):
 
     encoder_config: dict | PreTrainedConfig | None = None
     pooling: str = "mean"
+    pooling_options: dict | None = None
     layer: int | str = -1
     classifier_hidden: int | None = None
     classifier_dropout: float = 0.0
@@ -61,6 +66,8 @@ class DialectConfig(PreTrainedConfig):
     tail: str = "keep"
 
     def __post_init__(self, **kwargs):
+        if isinstance(self.encoder_config, dict) and self.encoder_config.get("model_type") in OWN_ENCODERS:
+            self.encoder_config = OWN_ENCODERS[self.encoder_config["model_type"]].from_dict(self.encoder_config)
         super().__post_init__(**kwargs)
         if self.label2id is None and self.id2label is not None:
             self.label2id = {name: index for index, name in self.id2label.items()}
@@ -73,6 +80,15 @@ class DialectConfig(PreTrainedConfig):
             raise ValueError(
                 f"layer is {self.layer!r}, but the {self.encoder_config.model_type} encoder has {layers} blocks: "
                 f'take 0 (input of the first block) to {layers}, -1 (last) to {-layers - 1}, or "weighted"'
+            )
+        if self.layer_index != layers and getattr(self.encoder_config, "channels", None) not in (
+            None,
+            self.encoder_config.hidden_size,
+        ):
+            raise ValueError(
+                f"layer is {self.layer!r}, but the {self.encoder_config.model_type} encoder has "
+                f"{self.encoder_config.channels} channels in its blocks and {self.encoder_config.hidden_size} in its "
+                "frames: take the last layer (-1), or an encoder with as many in both"
             )
         if not 0.0 <= self.label_smoothing < 1.0:
             raise ValueError(f"label_smoothing must lie in [0, 1), found {self.label_smoothing}")

@@ -9,7 +9,10 @@ import torch
 from torch import nn
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
+from .modeling_ecapa_dialect import EcapaModel
+
 BLIND_TO_PADDING = ("wav2vec2-bert", "whisper", "ecapa")  # besides layer-normalised convolutional fronts
+FRONTS = {"wav2vec2-bert": ("feature_projection",), "ecapa": ("stem",)}
 MAY_BE_MISSING = ("masked_spec_embed",)  # made new where a checkpoint was saved without time masking
 
 
@@ -19,6 +22,8 @@ def build_encoder(config: PreTrainedConfig) -> PreTrainedModel:
         from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
         return WhisperEncoder(config)
+    if config.model_type == "ecapa":
+        return EcapaModel(config)
     return AutoModel.from_config(config)
 
 
@@ -149,17 +154,13 @@ def frame_stride(config: PreTrainedConfig) -> int:
 
 
 def blocks(encoder: PreTrainedModel) -> nn.ModuleList:
-    """The transformer (or conformer) blocks, first to last."""
+    """The transformer (conformer, convolutional) blocks, first to last."""
     return encoder.layers if hasattr(encoder, "layers") else encoder.encoder.layers
 
 
 def front(encoder: PreTrainedModel) -> list[nn.Module]:
     """Modules that turn the input into the input of the first block: what `freeze_feature_encoder` freezes."""
-    names = (
-        ("feature_extractor", "conv1", "conv2")
-        if encoder.config.model_type != "wav2vec2-bert"
-        else ("feature_projection",)
-    )
+    names = FRONTS.get(encoder.config.model_type, ("feature_extractor", "conv1", "conv2"))
     return [getattr(encoder, name) for name in names if hasattr(encoder, name)]
 
 
@@ -171,7 +172,7 @@ def after_blocks(encoder: PreTrainedModel) -> list[nn.Module]:
     elif getattr(encoder.config, "do_stable_layer_norm", False):
         found.append(encoder.encoder.layer_norm)
     found += [
-        module for name in ("adapter", "intermediate_ffn") if (module := getattr(encoder, name, None)) is not None
+        module for name in ("adapter", "intermediate_ffn", "aggregation") if (module := getattr(encoder, name, None)) is not None
     ]
     return found
 

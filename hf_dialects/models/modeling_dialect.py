@@ -179,7 +179,7 @@ class DialectModel(DialectPreTrainedModel):
         self.encoder = build_encoder(config.encoder_config)
         self.main_input_name = input_name(config.encoder_config)
         size = output_size(config.encoder_config)
-        self.pooling = build_pooling(config.pooling, size)
+        self.pooling = build_pooling(config.pooling, size, **(config.pooling_options or {}))
         self.embedding_size = self.pooling.output_size(size)
         n_layers = config.encoder_config.num_hidden_layers
         self.layer_weights = nn.Parameter(torch.zeros(n_layers + 1)) if config.layer == "weighted" else None
@@ -304,6 +304,9 @@ class DialectForAudioClassification(DialectPreTrainedModel):
                 hard = labels if labels.ndim == 1 else labels.argmax(-1)
                 result.contrastive_loss = self._contrastive(embeddings, hard)
                 result.loss = result.loss + self.config.contrastive_weight * result.contrastive_loss
+            elif self.projection is not None and self.training:
+                # distributed training waits for the gradient of every parameter
+                result.loss = result.loss + 0 * self.projection(embeddings).sum()
         return result
 
     def _targets(self, labels: torch.Tensor) -> torch.Tensor:

@@ -1,13 +1,10 @@
 """Audio classification of recordings of any length: overlapping windows, mean of their probabilities."""
 
-import io
-from math import gcd
-
-import numpy as np
 import torch
 from transformers import AudioClassificationPipeline
 from transformers.pipelines.base import ChunkPipeline
 
+from .audio_dialect import load_audio
 from .encoder_dialect import minimum_input
 from .feature_extraction_dialect import MINIMUM_S, extract, longest_input_s
 from .speech_dialect import spoken_windows
@@ -112,63 +109,3 @@ def minimum_samples(feature_extractor, config) -> int:
     """Shortest recording, in samples, that the extractor and the encoder of this model take."""
     encoder_config = getattr(config, "encoder_config", config)
     return max(minimum_input(encoder_config), round(MINIMUM_S * feature_extractor.sampling_rate))
-
-
-def load_audio(audio, sampling_rate: int) -> np.ndarray:
-    """A mono waveform (S,) float32 at `sampling_rate` Hz from a path, bytes, array or dict.
-
-    Raises:
-        ValueError: what was given cannot be read, is empty or holds NaN or infinite samples.
-        ImportError: soundfile, which reads files, is not installed.
-    """
-    rate, name = sampling_rate, "the waveform"
-    if isinstance(audio, dict):
-        rate = audio.get("sampling_rate", sampling_rate)
-        audio = next((audio[key] for key in ("array", "raw", "bytes", "path") if audio.get(key) is not None), None)
-    if audio is None:
-        raise ValueError(
-            'no audio found: give a path, bytes, an array, or a dict with "array", "raw", "bytes" or "path"'
-        )
-    if hasattr(audio, "__fspath__") or isinstance(audio, (str, bytes)):
-        name = f"{len(audio)} bytes of audio" if isinstance(audio, bytes) else str(audio)
-        waveform, rate = _read(audio, name)
-    else:
-        waveform = np.asarray(audio, dtype=np.float32)
-    if waveform.ndim != 1:
-        raise ValueError(
-            f"{name} has shape {waveform.shape}: one channel (S,) is expected; take the mean of the channels"
-        )
-    if not waveform.size:
-        raise ValueError(f"{name} holds no samples")
-    if not np.isfinite(waveform).all():
-        raise ValueError(f"{name} holds NaN or infinite samples: export it again")
-    if rate != sampling_rate:
-        waveform = _resample(waveform, rate, sampling_rate)
-    return np.ascontiguousarray(waveform, dtype=np.float32)
-
-
-def _read(audio, name: str) -> tuple[np.ndarray, int]:
-    try:
-        import soundfile
-    except ImportError as error:
-        raise ImportError("reading audio files needs soundfile; run: pip install soundfile") from error
-    try:
-        waveform, rate = soundfile.read(
-            io.BytesIO(audio) if isinstance(audio, bytes) else audio, dtype="float32", always_2d=True
-        )
-    except (soundfile.LibsndfileError, OSError, TypeError) as error:
-        raise ValueError(
-            f"{name} cannot be read as audio ({error}); WAV, FLAC, Ogg Vorbis, Opus and MP3 can"
-        ) from error
-    return waveform.mean(1), rate
-
-
-def _resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
-    try:
-        from scipy.signal import resample_poly
-    except ImportError as error:
-        raise ImportError(
-            f"audio at {from_rate} Hz must be resampled to {to_rate} Hz; run: pip install scipy"
-        ) from error
-    shared = gcd(int(from_rate), int(to_rate))
-    return resample_poly(waveform, to_rate // shared, from_rate // shared).astype(np.float32)

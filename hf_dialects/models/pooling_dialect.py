@@ -3,8 +3,12 @@
 B utterances, T frames, D channels of a frame, P size of the pooled vector.
 """
 
+import inspect
+
 import torch
 from torch import nn
+
+from .tdnn_dialect import FrameNorm, TdnnLayer, pointwise
 
 
 class MeanPooling(nn.Module):
@@ -101,24 +105,76 @@ class AttentiveStatisticsPooling(_WithDeviation, AttentionPooling):
     """
 
 
+class EcapaPooling(MeanPooling):
+    """Attentive statistics per channel with global context, then a linear map: (B, `embedding_size`).
+
+    Each channel has attention of its own, which sees the frame beside mean and standard deviation of the utterance. The
+    means and standard deviations it gives are normalised over the batch and mapped to the embedding.
+
+    Args:
+        attention_size: width of the attention.
+        embedding_size: P.
+
+    Source: Desplanques, Thienpondt and Demuynck 2020, "ECAPA-TDNN", section 3.1; as in SpeechBrain's implementation.
+    """
+
+    def __init__(self, size: int, attention_size: int = 128, embedding_size: int = 192):
+        super().__init__(size)
+        self.attention = TdnnLayer(3 * size, attention_size)
+        self.score = nn.Conv1d(attention_size, size, 1)
+        self.norm = FrameNorm(2 * size)
+        self.linear = nn.Linear(2 * size, embedding_size)
+
+    def output_size(self, size: int) -> int:
+        return self.linear.out_features
+
+    def pool(self, frames: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        values = frames.transpose(1, 2)  # (B, D, T)
+        spoken = mask.any(1, keepdim=True)  # (B, 1): rows of padding alone must not enter the batch statistics
+        equal = self.weights(frames, mask)[:, None]  # (B, 1, T)
+        context = torch.cat(self._statistics(values, equal), 1)[..., None].expand(-1, -1, values.shape[2])
+        scores = pointwise(self.score, self.attention(torch.cat([values, context], 1), mask).tanh())
+        shares = scores.masked_fill(~mask[:, None], torch.finfo(scores.dtype).min).softmax(2)
+        pooled = torch.cat(self._statistics(values, shares), 1)[..., None]  # (B, 2D, 1)
+        weight, bias = self.linear.weight.to(values.dtype), self.linear.bias.to(values.dtype)
+        return nn.functional.linear(self.norm(pooled, spoken).squeeze(2), weight, bias)
+
+    @staticmethod
+    def _statistics(values: torch.Tensor, shares: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Weighted mean and standard deviation over frames, (B, D) each."""
+        mean = (shares * values).sum(2)
+        variance = (shares * (values - mean[..., None]).square()).sum(2)
+        return mean, variance.clamp(min=1e-12).sqrt()
+
+
 POOLINGS = {
     "mean": MeanPooling,
     "max": MaxPooling,
     "attention": AttentionPooling,
     "statistics": StatisticsPooling,
     "attentive_statistics": AttentiveStatisticsPooling,
+    "ecapa": EcapaPooling,
 }
 
 
-def build_pooling(name: str, size: int) -> nn.Module:
+def build_pooling(name: str, size: int, **options) -> nn.Module:
     """A pooling by name, for frames of `size` channels.
+
+    Args:
+        options: `attention_size` and `embedding_size` of "ecapa"; the others have none.
 
     Returns:
         Module (frames (B, T, D), mask (B, T) bool or None) → (B, P), with `output_size(D)` → P.
 
     Raises:
-        ValueError: unknown name.
+        ValueError: unknown name or option.
     """
     if name not in POOLINGS:
         raise ValueError(f"pooling is {name!r}; it must be one of: {', '.join(POOLINGS)}")
-    return POOLINGS[name](size)
+    known = [option for option in inspect.signature(POOLINGS[name]).parameters if option != "size"]
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        raise ValueError(
+            f"pooling_options names {unknown[0]!r}; the options of {name} pooling are: {', '.join(known) or 'none'}"
+        )
+    return POOLINGS[name](size, **options)

@@ -7,11 +7,12 @@ QUIETEST_DB = -55.0  # relative to full scale
 RANGE_DB = 35.0  # below the loud frames of the same recording
 
 
-def speech_share(waveform: np.ndarray, sampling_rate: int, loud_db: float | None = None) -> float:
-    """Share of 30 ms frames that are loud enough to be speech, in [0, 1].
+def speech_frames(waveform: np.ndarray, sampling_rate: int, loud_db: float | None = None) -> np.ndarray:
+    """Which 30 ms frames are loud enough to be speech: (S // 480,) bool at 16 kHz, at least one frame.
 
     A frame counts when its level is above -55 dB of full scale and at most 35 dB below the recording's loud frames
-    (their 95th percentile). This tells speech from pauses and dead air, not from music or steady noise.
+    (their 95th percentile). This tells speech from pauses and dead air, not from music or steady noise. Frames follow
+    one another without overlap; what is left after the last whole one is not judged.
 
     Args:
         waveform: (S,) float32 in [-1, 1].
@@ -20,7 +21,12 @@ def speech_share(waveform: np.ndarray, sampling_rate: int, loud_db: float | None
     """
     levels = _levels(waveform, sampling_rate)
     loud = loud_level(waveform, sampling_rate) if loud_db is None else loud_db
-    return float((levels > max(QUIETEST_DB, loud - RANGE_DB)).mean())
+    return levels > max(QUIETEST_DB, loud - RANGE_DB)
+
+
+def speech_share(waveform: np.ndarray, sampling_rate: int, loud_db: float | None = None) -> float:
+    """Share of `speech_frames` in [0, 1]."""
+    return float(speech_frames(waveform, sampling_rate, loud_db).mean())
 
 
 def spoken_windows(

@@ -1,1 +1,1 @@
-"""One self-contained page per run, or for several side by side, to look at and listen to. Above training and evaluation."""
+"""One self-contained page per run, or for several side by side, to look at and listen to."""

@@ -7,6 +7,8 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 
@@ -39,21 +41,30 @@ def entropy(probabilities: np.ndarray) -> np.ndarray:
     return -(probabilities * np.log(np.clip(probabilities, 1e-12, None))).sum(1)
 
 
-def opus(rows, positions: Iterable[int], longest_s: float = LONGEST_S) -> dict[int, bytes]:
-    """Position → the clip in Opus at about 32 kbit/s, from its start; those that cannot be read are left out."""
+class Sound(NamedTuple):
+    """A clip for the page.
+
+    Attributes:
+        key: part of the SHA-256 of its samples, so that runs share the clips they have in common.
+        file: in Opus at about 32 kbit/s.
+    """
+
+    key: str
+    file: bytes
+
+
+def sounds_of(rows, positions: Iterable[int], longest_s: float = LONGEST_S) -> dict[int, Sound]:
+    """Position → the clip from its start, at most `longest_s`; those that cannot be read are left out."""
     found = {}
     for position in positions:
         try:
             waveform = decode(rows[int(position)]["audio"], SAMPLING_RATE, end_s=longest_s)
-            found[int(position)] = encode(waveform, SAMPLING_RATE, "opus")
         except AudioError:
             continue
+        # of the samples, as encoding them twice gives two files: an Ogg stream has a random serial number
+        key = sha256(waveform.tobytes()).hexdigest()[:16]
+        found[int(position)] = Sound(key, encode(waveform, SAMPLING_RATE, "opus"))
     return found
-
-
-def key(sound: bytes) -> str:
-    """What a clip is called in the page: part of its SHA-256, so that runs share the clips they have in common."""
-    return sha256(sound).hexdigest()[:16]
 
 
 def place(sounds: Mapping[str, bytes], page: Path, limit: int = EMBEDDED) -> dict[str, str]:
@@ -70,7 +81,7 @@ def place(sounds: Mapping[str, bytes], page: Path, limit: int = EMBEDDED) -> dic
     folder.mkdir(parents=True, exist_ok=True)
     for name, sound in sounds.items():
         (folder / f"{name}.opus").write_bytes(sound)
-    return {name: f"{folder.name}/{name}.opus" for name in sounds}
+    return {name: f"{quote(folder.name)}/{name}.opus" for name in sounds}
 
 
 def _order(keys: np.ndarray, ids: Sequence[str]) -> np.ndarray:

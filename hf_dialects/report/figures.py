@@ -1,4 +1,7 @@
-"""The figures of a report, as SVG that needs no script. Sizes are in units of the view box, close to pixels on a phone."""
+"""The figures of a report, as SVG that needs no script.
+
+Sizes are in units of the view box, on a phone about one pixel.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,13 +9,15 @@ import numpy as np
 from markupsafe import Markup
 
 from hf_dialects.report.palette import COLOURS, mark
-from hf_dialects.report.svg import Frame, cut, element, line, text, ticks
+from hf_dialects.report.svg import Frame, cut, element, line, roof, text, ticks
 
 WIDTH = 340
 BLUE, ORANGE = COLOURS[0], COLOURS[1]
 ROW = 22
 NAME = 17  # letters of a row's name
 SIDE = 300  # of a scatter
+DOTTED = 8  # points of a line, up to which each is marked
+DASHES = (None, "6 3", "2 2", "8 3 2 3")
 
 
 def intervals_figure(rows: Sequence[Mapping], axis: str) -> Markup:
@@ -63,18 +68,21 @@ def reliability_figure(table: Mapping[str, np.ndarray]) -> Markup:
     return frame.picture(f"Reliability diagram, confidence → accuracy: {listed}", *parts)
 
 
-def curves_figure(series: Mapping[str, Sequence], axis: str, best: Sequence[float] = ()) -> Markup:
+def curves_figure(
+    series: Mapping[str, Sequence], axis: str, best: Sequence[float] = (), top: float | None = None
+) -> Markup:
     """Lines over epochs, one colour and dash pattern per name.
 
     Args:
         series: name → one or more lines, each a list of (epoch, value).
         axis: name of the values.
         best: epochs whose checkpoint was kept.
+        top: of the axis; None takes a round number above all values.
     """
     points = [point for lines in series.values() for one in lines for point in one]
     epochs, values = [x for x, _ in points], [y for _, y in points]
     low, high = min(0.0, *values), max(values)
-    frame = Frame(WIDTH, 240, (0, max(epochs)), (low, high if high > low else low + 1))
+    frame = Frame(WIDTH, 240, (0, max(epochs)), (low, top or roof(low, high)))
     parts = [frame.x_axis("epoch", ticks(0, max(epochs))), frame.y_axis(axis, ticks(*frame.y))]
     for epoch in best:
         kept = element("title", f"checkpoint of epoch {epoch:g} was kept")
@@ -84,10 +92,10 @@ def curves_figure(series: Mapping[str, Sequence], axis: str, best: Sequence[floa
         for one in lines:
             style = {"stroke": COLOURS[number], "stroke_dasharray": DASHES[number % len(DASHES)], "stroke_width": 2}
             parts.append(line(frame, one, **style, stroke_opacity=1 if len(lines) == 1 else 0.6))
+            if len(one) <= DOTTED:
+                dots = [(frame.across(x), frame.up(y)) for x, y in one]
+                parts += [element("circle", cx=x, cy=y, r=2.5, fill=COLOURS[number]) for x, y in dots]
     return frame.picture(f"{axis} over {max(epochs):g} epochs: {', '.join(series)}", *parts)
-
-
-DASHES = (None, "6 3", "2 2", "8 3 2 3")
 
 
 def key(names: Sequence[str]) -> list[tuple[str, Markup]]:
@@ -100,7 +108,9 @@ def key(names: Sequence[str]) -> list[tuple[str, Markup]]:
     return lines
 
 
-def scatter_figure(points: np.ndarray, numbers: Mapping[str, Sequence[int]], titles: Sequence[str], what: str) -> Markup:
+def scatter_figure(
+    points: np.ndarray, numbers: Mapping[str, Sequence[int]], titles: Sequence[str], what: str
+) -> Markup:
     """A map of clips, coloured by the first of `numbers`; the page's script recolours it by the others.
 
     Args:
@@ -125,7 +135,9 @@ def scatter_figure(points: np.ndarray, numbers: Mapping[str, Sequence[int]], tit
 def symbol(number: int) -> Markup:
     """The mark of a label, for a legend."""
     colour, shape = mark(number)
-    return element("svg", element("path", d=shape, fill=colour), viewBox="-5 -5 10 10", class_="mark", aria_hidden="true")
+    return element(
+        "svg", element("path", d=shape, fill=colour), viewBox="-5 -5 10 10", class_="mark", aria_hidden="true"
+    )
 
 
 def _number(value: float | None) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from datasets import Dataset, DatasetDict, concatenate_datasets
+from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets
 
 from hf_dialects.data.audio import duration_s
 from hf_dialects.data.leakage import column_values
@@ -23,11 +23,13 @@ class RunCorpus:
     """Rows of a corpus by their part in a run.
 
     Attributes:
-        scored: the recordings of the run's predictions, in their order, with `duration`.
+        scored: the recordings of the run's predictions, in their order.
+        facts: the same rows without audio, with `duration` filled from headers.
         training: training rows, one dataset per fold; empty where they are not those of the run any more, or unknown.
     """
 
     scored: Dataset
+    facts: Dataset
     training: tuple[Dataset, ...]
 
 
@@ -53,7 +55,8 @@ def open_corpus(run: RunFolder, source: str | None = None) -> RunCorpus:
         positions = positions_of(corpus, run.predictions.ids)
     except CorpusError as error:
         raise CorpusError(f"{section['source']} is not the corpus of this run: {error}") from error
-    return RunCorpus(_with_durations(corpus.select(positions)), _training(run, corpus))
+    scored = corpus.select(positions)
+    return RunCorpus(scored, _facts(scored), _training(run, corpus))
 
 
 def _training(run: RunFolder, corpus: Dataset) -> tuple[Dataset, ...]:
@@ -75,13 +78,14 @@ def _training(run: RunFolder, corpus: Dataset) -> tuple[Dataset, ...]:
     return tuple(parts)
 
 
-def _with_durations(rows: Dataset) -> Dataset:
-    known = column_values(rows, "duration") if "duration" in rows.column_names else [None] * len(rows)
-    if None not in known:
-        return rows
-    seconds = [_seconds(rows[row]["audio"]) if value is None else value for row, value in enumerate(known)]
-    without = rows.remove_columns("duration") if "duration" in rows.column_names else rows
-    return without.add_column("duration", seconds)
+def _facts(rows: Dataset) -> Dataset:
+    seconds = column_values(rows, "duration") if "duration" in rows.column_names else [None] * len(rows)
+    missing = [row for row, value in enumerate(seconds) if value is None]
+    for row in missing:
+        seconds[row] = _seconds(rows[row]["audio"])
+    columns = {name: list(rows[name]) for name in rows.column_names if name not in ("audio", "duration")}
+    kinds = {name: rows.features[name] for name in columns} | {"duration": Value("float32")}
+    return Dataset.from_dict(columns | {"duration": seconds}, features=Features(kinds))
 
 
 def _seconds(cell) -> float | None:

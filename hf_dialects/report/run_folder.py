@@ -83,7 +83,9 @@ def read_run(folder: Path, name: str) -> RunFolder:
     split = min(results["metrics"], key=lambda one: FIRST.index(one) if one in FIRST else len(FIRST))
     path = folder / "predictions" / f"{split}.parquet"
     if not path.is_file():
-        raise CheckpointError(f"{folder} has no predictions/{split}.parquet, which a report needs; evaluate the run again")
+        raise CheckpointError(
+            f"{folder} has no predictions/{split}.parquet, which a report needs; evaluate the run again"
+        )
     predictions = Predictions.read(path)
     if predictions.probabilities.shape[1] != len(results["labels"]):
         raise CheckpointError(

@@ -37,6 +37,14 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [round(number * step, 12) for number in range(first, last + 1)]
 
 
+def roof(low: float, high: float) -> float:
+    """The first tick at or above `high` of an axis that starts at `low`."""
+    found = ticks(low, high)
+    if len(found) < 2:
+        return high if high > low else low + 1
+    return found[-1] if found[-1] >= high - 1e-9 else found[-1] + found[1] - found[0]
+
+
 @dataclass(frozen=True)
 class Frame:
     """A plotting area with linear axes in a picture of `width` × `height`.

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from datasets import Dataset
 from transformers import set_seed
 
@@ -58,15 +57,17 @@ def before_and_after(run: RunFolder, rows: Dataset, progress: bool = True) -> li
         reason = str(error).splitlines()[0][:200]
         return [_mel(heard, f"the untrained model could not be built again ({reason})"), after]
     found = predict(untrained, extractor, heard, name="embeddings before training", **options)
-    return [_vectors("before training", "the same model as it was initialised, from the recipe and its seed", found), after]
+    return [
+        _vectors("before training", "the same model as it was initialised, from the recipe and its seed", found),
+        after,
+    ]
 
 
 def _untrained(run: RunFolder):
     if run.recipe is None:
         raise CheckpointError("the folder holds no recipe")
-    with torch.random.fork_rng(devices=[]):
-        set_seed(run.recipe.seed)
-        model, extractor = build_model(run.recipe.model, run.labels, run.clusters)
+    set_seed(run.recipe.seed)  # as `training.run.fit` does before it builds the model
+    model, extractor = build_model(run.recipe.model, run.labels, run.clusters)
     return model.eval(), extractor
 
 

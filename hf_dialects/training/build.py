@@ -70,7 +70,7 @@ def own_extractor(encoder_config, features: dict):
             raise RecipeError(f"model.features: the {encoder_config.model_type} encoder takes samples, not features")
         return Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
     whisper = encoder_config.model_type == "whisper"
-    size = encoder_config.num_mel_bins if whisper else encoder_config.feature_projection_input_dim
+    size = getattr(encoder_config, "num_mel_bins", None) or encoder_config.feature_projection_input_dim
     if features.get("feature_size", size) != size:
         raise RecipeError(f"model.features.feature_size is {features['feature_size']}, the encoder takes {size} bins")
     return DialectFeatureExtractor(

@@ -21,6 +21,7 @@ from hf_dialects.training.screened import Screened
 from hf_dialects.training.trainer import DialectTrainer
 
 CHECKPOINT, STATE = "checkpoint-", "trainer_state.json"
+CONTRASTIVE = "contrastive"
 
 
 def fit(
@@ -42,6 +43,8 @@ def fit(
     arguments = training_arguments(recipe, run_dir, progress)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+    if recipe.model.get("cross_entropy_weight", 1) == 0 and recipe.model.get("objective") is None:
+        raise RecipeError("model.cross_entropy_weight is 0 and no model.objective is set, so there is nothing to learn")
     set_seed(recipe.seed)
     weights = class_weights(data) if arguments.balance_classes else None
     model, extractor = build_model(recipe.model, data.labels, data.clusters, weights)
@@ -79,7 +82,7 @@ def freeze(model, arguments: DialectTrainingArguments) -> None:
 
 def last_checkpoint(folder: Path) -> str | None:
     """The last checkpoint that was written to its end; the trainer's state is the last file of one."""
-    whole = [path.parent for path in folder.glob(f"{CHECKPOINT}*/{STATE}")]
+    whole = [path.parent for path in folder.glob(f"{CHECKPOINT}*/{STATE}") if path.read_text("utf-8").endswith("}\n")]
     whole.sort(key=lambda path: int(path.name.removeprefix(CHECKPOINT)))
     return str(whole[-1]) if whole else None
 
@@ -94,8 +97,9 @@ def training_arguments(recipe: Recipe, run_dir: Path, progress: bool) -> Dialect
         "output_dir": str(run_dir / "checkpoints"),
         "seed": recipe.seed,
         "disable_tqdm": not progress,
-        "metric_for_best_model": selecting_metric(recipe),
     } | recipe.training
+    if recipe.model.get("cross_entropy_weight", 1) == 0:  # there is no other validation value
+        given |= {"metric_for_best_model": CONTRASTIVE, "greater_is_better": False}
     given = {
         key: "no" if value is False and key.endswith("_strategy") else value for key, value in given.items()
     }  # YAML's no
@@ -108,9 +112,10 @@ def training_arguments(recipe: Recipe, run_dir: Path, progress: bool) -> Dialect
 
 
 def selecting_metric(recipe: Recipe) -> str:
-    """The validation value that selects the checkpoint: the cross-entropy part, unless it does not count."""
-    default = "contrastive" if recipe.model.get("cross_entropy_weight", 1) == 0 else "cross_entropy"
-    return recipe.training.get("metric_for_best_model") or default
+    """The validation value that selects the checkpoint: the cross-entropy part, unless there is none."""
+    if recipe.model.get("cross_entropy_weight", 1) == 0:
+        return CONTRASTIVE
+    return recipe.training.get("metric_for_best_model") or "cross_entropy"
 
 
 def clips(split, extractor, config, arguments: DialectTrainingArguments, training: bool) -> Clips:

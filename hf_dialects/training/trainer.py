@@ -4,17 +4,19 @@ import math
 
 import numpy as np
 import torch
+from scipy.special import log_softmax
 from torch.utils.data import DataLoader, IterableDataset
 from tqdm.auto import tqdm
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer, TrainerCallback
 
 from hf_dialects.data.collate import Collator
 from hf_dialects.data.samplers import build_sampler
-from hf_dialects.errors import DialectError
+from hf_dialects.errors import CorpusError, DialectError
 from hf_dialects.metrics.classification import accuracy, macro_f1
 from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor, extract
 from hf_dialects.models.ranks_dialect import gather_with_gradient
 from hf_dialects.training.arguments import DialectTrainingArguments
+from hf_dialects.training.contrastive_validation import contrastive_loss
 
 PARTS = ("cross_entropy_loss", "contrastive_loss")
 
@@ -42,6 +44,7 @@ class Progress(TrainerCallback):
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         names = {"loss": "loss", "eval_cross_entropy": "validation loss", "eval_accuracy": "validation accuracy"}
+        names["eval_contrastive"] = "validation contrastive loss"
         self.shown |= {names[name]: f"{value:.3f}" for name, value in (logs or {}).items() if name in names}
         if self.bar is not None:
             self.bar.set_postfix(self.shown)
@@ -82,8 +85,8 @@ class DialectTrainer(Trainer):
             train_dataset=train_dataset,
             eval_dataset=eval_dataset,
             processing_class=feature_extractor,
-            compute_metrics=classification_metrics,
-            preprocess_logits_for_metrics=lambda logits, labels: logits[0] if isinstance(logits, tuple) else logits,
+            compute_metrics=self.validation_metrics,
+            preprocess_logits_for_metrics=self._contrasted,
             callbacks=callbacks,
             **kwargs,
         )
@@ -126,6 +129,8 @@ class DialectTrainer(Trainer):
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Adds the parts of the loss to the log."""
         inputs = {name: value for name, value in inputs.items() if name != "row"}
+        if not model.training:  # the batches of an evaluation are not made for contrast: see `validation_metrics`
+            inputs["contrastive"] = False
         if model.training and self.args.sampler == "balanced" and not self._can_contrast(inputs["labels"]):
             self._not_contrasted += 1
             inputs["contrastive"] = False
@@ -142,6 +147,46 @@ class DialectTrainer(Trainer):
         out."""
         _, labels = gather_with_gradient(labels[:, None].float(), labels)
         return int((labels.unique(return_counts=True)[1] >= 2).sum()) >= 2
+
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None):
+        """With an objective the embeddings are kept beside the logits."""
+        if ignore_keys is None and self.model.config.objective is not None:
+            ignore_keys = [key for key in self.model.config.keys_to_ignore_at_inference if key != "embeddings"]
+        return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+
+    @torch.no_grad()
+    def _contrasted(self, outputs, labels):
+        """(B, C) logits, and where there is an objective (B, P) what it compares."""
+        if not isinstance(outputs, tuple):
+            return outputs
+        if self.model.config.objective is None:
+            return outputs[0]
+        logits, vectors = outputs[:2]
+        if (projection := self.model.projection) is not None:
+            vectors = projection(vectors.to(next(projection.parameters()).dtype))
+        return logits, vectors
+
+    def validation_metrics(self, prediction) -> dict[str, float]:
+        """Values of the classifier, where its loss counts, and "contrastive", the objective over fixed batches.
+
+        Raises:
+            CorpusError: the contrastive value selects, but the validation split has none.
+        """
+        config = self.model.config
+        logits, vectors = prediction.predictions, None
+        if isinstance(logits, tuple):
+            logits, vectors = logits
+        found = classification_metrics(logits, prediction.label_ids) if config.cross_entropy_weight else {}
+        if vectors is not None:
+            options = (self.args.batch_size, config.objective, config.objective_options)
+            if (value := contrastive_loss(vectors, prediction.label_ids, *options)) is not None:
+                found["contrastive"] = value
+            elif self.args.metric_for_best_model == "contrastive":
+                raise CorpusError(
+                    "the validation split has no batch of two dialects with two recordings each, so no contrastive "
+                    "loss can select the checkpoint; give it more recordings"
+                )
+        return found
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Mean of every part since the last log line; ends a run whose loss is no longer finite."""
@@ -161,11 +206,14 @@ class DialectTrainer(Trainer):
         super().log(logs, start_time)
 
 
-def classification_metrics(prediction) -> dict[str, float]:
-    """Validation values of a classifier: cross-entropy (unweighted, unsmoothed), accuracy, macro F1."""
-    logits, gold = prediction.predictions.astype(np.float64), prediction.label_ids
-    shifted = logits - logits.max(1, keepdims=True)
-    log_probability = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+def classification_metrics(logits: np.ndarray, gold: np.ndarray) -> dict[str, float]:
+    """Validation values of a classifier: cross-entropy (unweighted, unsmoothed), accuracy, macro F1.
+
+    Args:
+        logits: (N, C).
+        gold: (N,) int.
+    """
+    log_probability = log_softmax(logits.astype(np.float64), axis=1)
     predicted = logits.argmax(1)
     return {
         "cross_entropy": float(-log_probability[np.arange(len(gold)), gold].mean()),

@@ -1,4 +1,4 @@
-"""hf_dialects.evaluation.baselines: majority by hand, mel statistics against a plain loop."""
+"""hf_dialects.evaluation.baselines: majority by hand, mel statistics against a plain loop, folds, names."""
 
 import io
 
@@ -9,9 +9,9 @@ from datasets import ClassLabel, Dataset
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from hf_dialects.errors import CorpusError
+from hf_dialects.errors import CorpusError, RecipeError
 from hf_dialects.evaluation import baselines
-from hf_dialects.evaluation.baselines import majority, mel_statistics
+from hf_dialects.evaluation.baselines import BASELINES, baseline_names, fit_baselines, fold_baselines, majority
 from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor
 
 LABELS = ["low", "high", "unheard"]
@@ -48,6 +48,10 @@ def test():
     return tones([1, 0, 0, 1, 2], seed=1)
 
 
+def mel_statistics(train, evaluated, **options):
+    return fit_baselines(train, evaluated, ("mel statistics",), progress=False, **options)["mel statistics"]
+
+
 def test_majority_gives_the_frequencies_of_training():
     probabilities = majority([2, 0, 2, 1], n_classes=4, n=3)
     assert probabilities.tolist() == [[0.25, 0.25, 0.5, 0]] * 3
@@ -67,7 +71,7 @@ def test_majority_needs_training_utterances():
 
 
 def test_mel_statistics_hear_pitch(train, test):
-    found = mel_statistics(train, {"train": train, "test": test}, progress=False)
+    found = mel_statistics(train, {"train": train, "test": test})
     assert list(found) == ["train", "test"]
     assert found["train"].argmax(1).tolist() == train["dialect"][:]
     assert found["test"].argmax(1)[:4].tolist() == [1, 0, 0, 1]
@@ -86,13 +90,13 @@ def test_mel_statistics_equal_a_plain_loop(train, test):
     scaler = StandardScaler().fit(statistics(train))
     model = LogisticRegression(max_iter=10_000).fit(scaler.transform(statistics(train)), train["dialect"][:])
     expected = model.predict_proba(scaler.transform(statistics(test)))
-    found = mel_statistics(train, {"test": test}, progress=False)["test"]
+    found = mel_statistics(train, {"test": test})["test"]
     np.testing.assert_allclose(found[:, :2], expected, rtol=1e-6)
 
 
 def test_mel_statistics_depend_on_neither_threads_nor_other_splits(train, test):
-    alone = mel_statistics(train, {"test": test}, workers=1, progress=False)["test"]
-    beside = mel_statistics(train, {"other": tones([2, 2], seed=2), "test": test}, workers=4, progress=False)["test"]
+    alone = mel_statistics(train, {"test": test}, workers=1)["test"]
+    beside = mel_statistics(train, {"other": tones([2, 2], seed=2), "test": test}, workers=4)["test"]
     np.testing.assert_array_equal(alone, beside)
 
 
@@ -100,15 +104,68 @@ def test_every_recording_is_decoded_once(train, test, monkeypatch):
     decoded = []
     original = baselines.decode
     monkeypatch.setattr(baselines, "decode", lambda *given: decoded.append(1) or original(*given))
-    mel_statistics(train, {"train": train, "test": test}, progress=False)
+    fit_baselines(train, {"train": train, "test": test}, progress=False)
     assert len(decoded) == len(train) + len(test)
+    decoded.clear()
+    fold_baselines(folds_of(train), progress=False)
+    assert len(decoded) == len(train)
+    decoded.clear()
+    assert list(fit_baselines(train, {"test": test}, ("majority",), progress=False)) == ["majority"]
+    assert decoded == [], "nothing is heard for the majority"
 
 
 def test_one_dialect_in_training_leaves_nothing_to_learn(test):
-    found = mel_statistics(tones([1, 1, 1]), {"test": test}, progress=False)["test"]
-    assert found.tolist() == [[0.0, 1.0, 0.0]] * 5
+    found = fit_baselines(tones([1, 1, 1]), {"test": test}, progress=False)
+    assert list(found) == list(BASELINES)
+    assert all(one["test"].tolist() == [[0.0, 1.0, 0.0]] * 5 for one in found.values())
 
 
-def test_progress_counts_every_recording(train, test, capsys):
-    mel_statistics(train, {"test": test}, progress=True)
-    assert "mel statistics: 100%" in capsys.readouterr().err
+def test_progress_is_one_bar_over_every_recording(train, test, capsys):
+    fit_baselines(train, {"test": test}, progress=True)
+    lines = capsys.readouterr().err
+    assert "baselines: 100%" in lines
+    assert f"{len(train) + len(test)}/{len(train) + len(test)}" in lines
+
+
+def folds_of(rows, k=3):
+    parts = [[row for row in range(len(rows)) if row % k == fold] for fold in range(k)]
+    kept = [[row for row in range(len(rows)) if row % k not in (fold, (fold + 1) % k)] for fold in range(k)]
+    return [{"train": rows.select(train), "test": rows.select(test)} for train, test in zip(kept, parts, strict=True)]
+
+
+def test_folds_equal_their_baselines_one_by_one(train):
+    folds = folds_of(train)
+    found = fold_baselines(folds, progress=False)
+    assert list(found) == list(BASELINES)
+    alone = [fit_baselines(fold["train"], {"test": fold["test"]}, progress=False) for fold in folds]
+    for name, probabilities in found.items():
+        np.testing.assert_array_equal(probabilities, np.concatenate([one[name]["test"] for one in alone]))
+
+
+def test_names_are_all_none_or_a_list_in_any_order():
+    assert baseline_names() == baseline_names(True) == baseline_names(None) == BASELINES
+    assert baseline_names(False) == baseline_names([]) == ()
+    assert baseline_names(["non-speech", "majority", "majority"]) == ("majority", "non-speech")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (
+            ["duration", "length"],
+            "evaluation.baselines names 'length'; valid are: majority, mel statistics, duration, ",
+        ),
+        ([True], "evaluation.baselines names True; valid are: majority"),
+        ([["duration"]], r"evaluation.baselines names \['duration'\]; valid are"),
+        ("duration", "evaluation.baselines is 'duration'; give true, false or a list of: majority, mel statistics, "),
+        (1, "evaluation.baselines is 1; give true, false or a list"),
+    ],
+)
+def test_names_that_are_none_list_the_valid_ones(wanted, message):
+    with pytest.raises(RecipeError, match=message):
+        baseline_names(wanted)
+
+
+def test_no_baselines_ask_nothing_of_the_corpus(test):
+    assert fit_baselines(tones([]), {"test": test}, ()) == {}
+    assert fold_baselines([], ()) == {}

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from functools import partial
 
@@ -11,6 +12,7 @@ from datasets import ClassLabel, Dataset
 
 from hf_dialects.data.screen import Skipped
 from hf_dialects.errors import CheckpointError, CorpusError, DialectError
+from hf_dialects.evaluation.baselines import BASELINES
 from hf_dialects.evaluation.results import (
     KEYS,
     baselines_within,
@@ -305,14 +307,46 @@ def test_the_table_for_people():
     results = build_results({"test": made}, {"test": rows}, LABELS, CLUSTERS, baselines, draws=50)
     lines = describe(results).splitlines()
     assert lines[0] == "test: 4 utterances; 95 % intervals over 4 speakers within their dialect"
-    assert lines[1].split() == ["model", "majority"]
     names = ["accuracy", "macro F1", "weighted F1", "cluster accuracy", "ECE", "NLL", "Brier"]
-    assert [line[2:18].strip() for line in lines[2:9]] == names
-    assert lines[2].startswith("  accuracy          1.000 [1.000, 1.000]  .500 [")
-    assert all("indicative (4 speakers)" in line for line in lines[2:9])
-    assert lines[6].endswith("indicative (4 speakers); 0.000 if perfectly calibrated")
-    assert lines[9] == "  judged on fewer than 3 speakers: north (2), south (1), isle (1)"
+    assert [line[2:18].strip() for line in lines[1:8]] == names
+    assert lines[1].startswith("  accuracy          1.000 [1.000, 1.000]")
+    assert all("indicative (4 speakers)" in line for line in lines[1:8])
+    assert lines[5].endswith("indicative (4 speakers); 0.000 if perfectly calibrated")
+    assert lines[8] == "  judged on fewer than 3 speakers: north (2), south (1), isle (1)"
+    assert lines[9] == ""
+    assert re.split("  +", lines[10].strip()) == ["accuracy", "macro F1", "cluster accuracy", "NLL"]
+    assert lines[11].startswith("  model     1.000 [1.000, 1.000]")
+    assert lines[12].startswith("  majority  .500 [")
+    assert lines[13] == ""
     assert lines[-1] == "left out: 1 recording (corrupt 1)"
+
+
+def test_many_baselines_fit_in_120_columns():
+    """With the longest entries there are: values of two digits, ends with three decimals."""
+    rows = corpus([0, 1, 2] * 4, speaker=[f"s{i % 6}" for i in range(12)])
+    made = predictions(rows, np.eye(3)[[0, 1, 2] * 4])
+    baselines = {name: {"test": np.tile([0.4, 0.3, 0.3], (12, 1))} for name in BASELINES}
+    results = build_results({"test": made}, {"test": rows}, LABELS, CLUSTERS, baselines, draws=20)
+    for name in BASELINES:
+        results["baselines"][name]["test"]["nll"] |= {"value": 12.345, "low": 12.341, "high": 12.349}
+    lines = describe(results).splitlines()
+    shown = [line[2:20].strip() for line in lines[lines.index("") + 1 :]]
+    assert shown == ["", "model", *BASELINES]
+    assert max(map(len, lines)) <= 120
+    cells = [
+        "long-term spectrum",
+        ".333 [.333, .333]",
+        ".167 [.167, .167]",
+        ".667 [.667, .667]",
+        "12.345 [12.341, 12.349]",
+    ]
+    assert re.split("   *", lines[-1].strip()) == cells
+
+
+def test_without_baselines_the_model_stands_alone():
+    rows = corpus([0, 0, 1, 2], speaker=["a", "b", "c", "d"])
+    results = build_results({"test": predictions(rows, np.eye(3)[[0, 0, 1, 2]])}, {"test": rows}, LABELS, draws=20)
+    assert describe(results).count("accuracy") == 1
 
 
 def test_a_model_that_is_not_better_than_a_baseline_is_called_so_first():

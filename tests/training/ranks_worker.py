@@ -1,5 +1,5 @@
-"""Run by `test_ranks.py` in one process, or in several by accelerate: one pass and twenty steps of the trainer,
-written to files."""
+"""Run by `test_ranks.py` in one process, or in several by accelerate: one pass, twenty steps of the trainer and two of
+contrastive pre-training, written to files."""
 
 import json
 import sys
@@ -13,6 +13,7 @@ from test_trainer import clips
 
 from hf_dialects.models.feature_extraction_dialect import extract
 from hf_dialects.training.arguments import DialectTrainingArguments
+from hf_dialects.training.fit import freeze
 from hf_dialects.training.trainer import DialectTrainer
 
 OPTIONS = {"class_weights": [1.0, 2.0, 3.0], "objective": "supcon", "projection_size": 8, "contrastive_weight": 0.7}
@@ -60,16 +61,39 @@ def twenty_steps(folder: Path) -> tuple[dict[str, torch.Tensor], list]:
     return dict(model.named_parameters()), [line["loss"] for line in trainer.state.log_history if "loss" in line]
 
 
+def pretraining(folder: Path) -> dict[str, float]:
+    """Two steps without a classification loss, the second without a contrastive one either; the validation values."""
+    arguments = DialectTrainingArguments(
+        output_dir=str(folder / "pretraining"),
+        max_steps=2,
+        batch_size=8,
+        sampler="balanced",
+        use_cpu=True,
+        disable_tqdm=True,
+        save_strategy="no",
+        load_best_model_at_end=False,
+        metric_for_best_model="contrastive",
+    )
+    model = tiny.model("whisper", objective="supcon", projection_size=8, cross_entropy_weight=0)
+    freeze(model, arguments)
+    train = clips(16)
+    train.labels[:] = [0] * 14 + [1, 1]  # the second batch holds one dialect
+    trainer = DialectTrainer(model, arguments, tiny.feature_extractor("whisper"), train, clips(15, training=False))
+    trainer.train()
+    return {name: value for name, value in trainer.evaluate().items() if name == "eval_contrastive"}
+
+
 def main(folder: Path) -> None:
     accelerator = Accelerator(cpu=True)
     passed = one_pass(accelerator)
     parameters, losses = twenty_steps(folder)
+    values = pretraining(folder)
     if accelerator.is_main_process:
         save_file({name: one.detach().contiguous() for name, one in passed.items()}, folder / "pass.safetensors")
         save_file(
             {name: one.detach().contiguous() for name, one in parameters.items()}, folder / "parameters.safetensors"
         )
-        (folder / "losses.json").write_text(json.dumps({"world": accelerator.num_processes, "losses": losses}))
+        (folder / "losses.json").write_text(json.dumps({"world": accelerator.num_processes, "losses": losses} | values))
 
 
 if __name__ == "__main__":

@@ -54,3 +54,9 @@ def test_logged_losses_are_those_of_the_global_batch(folders):
     one, two = (json.loads((folders[world] / "losses.json").read_text())["losses"] for world in (1, 2))
     assert one == pytest.approx(two, abs=1e-4)
     assert len(one) == 4
+
+
+def test_validation_value_after_contrastive_pretraining(folders):
+    """The classifier is not trained, and one batch holds nothing to contrast: every process has a gradient anyway."""
+    one, two = (json.loads((folders[world] / "losses.json").read_text())["eval_contrastive"] for world in (1, 2))
+    assert one == pytest.approx(two, abs=1e-4)

@@ -135,11 +135,8 @@ def test_loss_that_is_not_finite_ends_the_run_with_advice(tmp_path):
 
 
 def test_validation_metrics_by_hand():
-    class Prediction:
-        predictions = np.log(np.array([[0.7, 0.3], [0.4, 0.6], [0.9, 0.1]], dtype=np.float32))
-        label_ids = np.array([0, 1, 1])
-
-    found = classification_metrics(Prediction)
+    logits = np.log(np.array([[0.7, 0.3], [0.4, 0.6], [0.9, 0.1]], dtype=np.float32))
+    found = classification_metrics(logits, np.array([0, 1, 1]))
     assert found["cross_entropy"] == pytest.approx(-np.log([0.7, 0.6, 0.1]).mean())
     assert found["accuracy"] == pytest.approx(2 / 3)
     assert found["macro_f1"] == pytest.approx(2 / 3)

@@ -1,0 +1,69 @@
+"""hf-dialects report"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hf_dialects.cli import shell
+from hf_dialects.extras import has, require
+
+SMALL = 200 * 10**6  # bytes of weights; a larger model does not encode clips twice more without being asked
+
+
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Run folders, or folders with seed-0, seed-1 …; side by side in one page.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="File; report.html in the run folder, for several in the current one.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Corpus of the runs, where it is not where their recipes say.")
+    ] = None,
+    with_audio: Annotated[
+        bool, typer.Option("--with-audio", help="Put the clips that are listed into the page.")
+    ] = False,
+    clips: Annotated[
+        int, typer.Option(min=0, help="How many of the worst errors, and of the most uncertain clips.")
+    ] = 20,
+    points: Annotated[int, typer.Option(min=0, help="Clips on a map of embeddings at most; 0 for no maps.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the maps.")] = 0,
+    json: Annotated[Path | None, typer.Option(help="File for the numbers beside the maps, as JSON.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
+) -> None:
+    """Write a page about runs, to look at and to listen to.
+
+    Examples:
+
+      hf-dialects report runs/demo/seed-0 --with-audio
+
+      hf-dialects report runs/plain runs/contrastive --out comparison.html
+    """
+    require("jinja2", extra="report")
+    shell.start()
+    from hf_dialects.report.page import write_report
+
+    out = out or (runs[0] / "report.html" if len(runs) == 1 else Path("report.html"))
+    written = write_report(runs, out, data, with_audio, clips, points, seed, progress=not quiet)
+    for note in written.notes:
+        typer.echo(note)
+    shell.write_json(written.separation, json)
+    typer.echo(f"written: {written.path}")
+
+
+def report_beside(folder: Path, with_audio: bool = False, quiet: bool = False) -> None:
+    """Write report.html into a finished run folder, or say why not: a run does not fail for its report."""
+    if not has("jinja2"):
+        typer.echo(f"no report.html: run pip install 'hf-dialects[report]', then hf-dialects report {folder}")
+        return
+    from hf_dialects.report.page import POINTS, write_report
+
+    weights = sum(path.stat().st_size for path in folder.glob("**/model/*.safetensors"))
+    points = POINTS if weights <= SMALL else 0
+    try:
+        written = write_report([folder], folder / "report.html", None, with_audio, n_points=points, progress=not quiet)
+    except Exception as error:
+        typer.echo(f"no report.html: {error}")
+    else:
+        typer.echo(f"report: {written.path}")
