@@ -23,7 +23,7 @@ FORMATS = {  # name: (container, subtype, suffix)
     "mp3": ("MP3", "MPEG_LAYER_III", ".mp3"),
 }
 RATES = (8000, 16000, 44100, 48000)  # Hz; Opus has no 44,100
-SECONDS = 0.3
+SECONDS = 0.6
 REFUSED, DECODED, EITHER = "refused", "decoded", "either"
 # what flipped bytes of the samples must lead to: integers have no wrong values, the others but MP3 have checksums
 FLIPPED = {

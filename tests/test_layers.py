@@ -12,11 +12,11 @@ LAYERS = [
     {"errors", "extras", "version"},
     {"data", "models", "metrics"},
     {"abx", "retrieval", "dataset_scripts"},
-    {"inference", "frames", "embeddings", "embedding_files", "fingerprints", "saving"},
+    {"inference", "frames", "embeddings", "embedding_files", "fingerprints", "saving", "convert_ecapa"},
     {"evaluation"},
     {"training"},
     {"report", "model_cards"},
-    {"hub", "recipes"},
+    {"hub", "recipes", "reproduce"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

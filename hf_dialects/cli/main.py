@@ -2,7 +2,20 @@
 
 import typer
 
-from hf_dialects.cli import check, compare, demo, embed, evaluate, predict, prepare, report, shell, split, train
+from hf_dialects.cli import (
+    check,
+    compare,
+    demo,
+    embed,
+    evaluate,
+    predict,
+    prepare,
+    report,
+    reproduce,
+    shell,
+    split,
+    train,
+)
 from hf_dialects.version import __version__
 
 app = typer.Typer(
@@ -22,6 +35,7 @@ for command in (
     evaluate.evaluate,
     report.report,
     compare.compare,
+    reproduce.reproduce,
     predict.predict,
     embed.embed,
 ):

@@ -9,6 +9,7 @@ from hf_dialects.cli import shell
 from hf_dialects.extras import has, require
 
 SMALL = 200 * 10**6  # bytes of weights; a larger model does not encode clips twice more without being asked
+POINTS = 300  # on the maps of a report that is written at the end of a run, so that it takes seconds
 
 
 def report(
@@ -57,7 +58,7 @@ def report_beside(folder: Path, with_audio: bool = False, quiet: bool = False) -
     if not has("jinja2"):
         typer.echo(f"no report.html: run pip install 'hf-dialects[report]', then hf-dialects report {folder}")
         return
-    from hf_dialects.report.page import POINTS, write_report
+    from hf_dialects.report.page import write_report
 
     weights = sum(path.stat().st_size for path in folder.glob("**/model/*.safetensors"))
     points = POINTS if weights <= SMALL else 0

@@ -164,10 +164,11 @@ def solve(n: np.ndarray, regions: np.ndarray, targets: np.ndarray) -> tuple[np.n
     slack = eye_array(n_splits)  # |total - target| of each split
     nothing = csr_array((n_places, n_splits))
     some = hstack([block_diag([within] * n_splits), csr_array((n_splits * within.shape[0], n_splits))])
+    deviations = vstack([hstack([totals, -slack]), hstack([-totals, -slack])])
     constraints = [
         LinearConstraint(hstack([kron(np.ones((1, n_splits)), eye_array(n_places)), nothing]), 1, 1),
         LinearConstraint(some, 1, np.inf),
-        LinearConstraint(vstack([hstack([totals, -slack]), hstack([-totals, -slack])]), -np.inf, np.r_[targets, -targets]),
+        LinearConstraint(deviations, -np.inf, np.r_[targets, -targets]),
     ]
     n_binary = n_places * n_splits
     found = milp(

@@ -46,9 +46,7 @@ class EcapaConfig(PreTrainedConfig):
                 f"kernel sizes must be odd, found {self.input_kernel_size} for the input and {list(self.kernel_sizes)}"
             )
         if self.channels % self.res2net_scale:
-            raise ValueError(
-                f"channels ({self.channels}) must be a multiple of res2net_scale ({self.res2net_scale})"
-            )
+            raise ValueError(f"channels ({self.channels}) must be a multiple of res2net_scale ({self.res2net_scale})")
 
     @property
     def num_hidden_layers(self) -> int:

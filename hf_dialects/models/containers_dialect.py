@@ -103,24 +103,35 @@ def _riff_end(file: BinaryIO) -> int:
 
 
 def _flac_contradiction(file: BinaryIO) -> str | None:
-    """Why the STREAMINFO of a FLAC file does not fit its last frame (RFC 9639, sections 8.2 and 9.1), or None."""
+    """Why the STREAMINFO of a FLAC file does not fit its frames (RFC 9639, sections 8.2 and 9.1), or None."""
     head = _read(file, 0, 26)
     if not head.startswith(b"fLaC"):  # behind an ID3 tag
         return None
-    tail = _read(file, max(0, _size(file) - TAIL), TAIL)
-    starts = [match.start() for match in re.finditer(rb"\xff[\xf8\xf9]", tail)]
-    last = next((frame for start in reversed(starts) if (frame := _flac_frame(tail[start : start + 32]))), None)
     packed = int.from_bytes(head[18:26], "big")
     rate, total = packed >> 44, packed % 2**36
-    if last is None:
-        return None
-    by_frame, number, in_blocks, length = last
-    if by_frame not in (0, rate):
-        return f"its header says {rate} Hz, its frames say {by_frame} Hz"
-    end = number * (int.from_bytes(head[8:10], "big") if in_blocks else 1) + length
-    if total and end > total:
-        return f"its header states {total} samples, its frames go on to {end}"
+    first = _flac_frame(_read(file, _flac_audio(file), 32))
+    if first is not None and first[0] not in (0, rate):
+        return f"its header says {rate} Hz, its frames say {first[0]} Hz"
+    tail = _read(file, max(0, _size(file) - TAIL), TAIL)
+    starts = [match.start() for match in re.finditer(rb"\xff[\xf8\xf9]", tail)]
+    frames = [frame for start in starts if (frame := _flac_frame(tail[start : start + 32])) and frame[0] in (0, rate)]
+    # samples can look like one frame header, but not like one that goes on from another
+    for before, (_, number, in_blocks, length) in zip(reversed(frames[:-1]), reversed(frames[1:]), strict=True):
+        if before[2] == in_blocks and number == before[1] + (1 if in_blocks else before[3]):
+            end = number * (int.from_bytes(head[8:10], "big") if in_blocks else 1) + length
+            return f"its header states {total} samples, its frames go on to {end}" if total and end > total else None
     return None
+
+
+def _flac_audio(file: BinaryIO) -> int:
+    """Where the first frame of a FLAC file starts, behind its metadata blocks."""
+    place, last = 4, False
+    while not last:
+        head = _read(file, place, 4)
+        if len(head) < 4:
+            break
+        last, place = bool(head[0] & 0x80), place + 4 + int.from_bytes(head[1:], "big")
+    return place
 
 
 def _flac_frame(data: bytes) -> tuple[int, int, bool, int] | None:

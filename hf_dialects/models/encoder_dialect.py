@@ -11,7 +11,7 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from .modeling_ecapa_dialect import EcapaModel
 
-BLIND_TO_PADDING = ("wav2vec2-bert", "whisper", "ecapa")  # besides layer-normalised convolutional fronts
+BLIND_TO_PADDING = ("wav2vec2-bert", "whisper", "ecapa", "ecapa")  # besides layer-normalised convolutional fronts
 FRONTS = {"wav2vec2-bert": ("feature_projection",), "ecapa": ("stem",)}
 MAY_BE_MISSING = ("masked_spec_embed",)  # made new where a checkpoint was saved without time masking
 
@@ -28,7 +28,19 @@ def build_encoder(config: PreTrainedConfig) -> PreTrainedModel:
 
 
 def load_encoder(name_or_path: str, **options) -> PreTrainedModel:
-    """The encoder of a saved checkpoint, also of one with a CTC or other head.
+    """The encoder of a saved checkpoint, also of one with a CTC or other head; see `load_pretrained`."""
+    return encoder_in(load_pretrained(name_or_path, **options))
+
+
+def encoder_in(model: PreTrainedModel) -> PreTrainedModel:
+    """The encoder of a dialect model or of a sequence-to-sequence model; another model is its own."""
+    if model.config.model_type == "dialect":
+        return model.encoder
+    return model.get_encoder() if model.config.is_encoder_decoder else model
+
+
+def load_pretrained(name_or_path: str, **options) -> PreTrainedModel:
+    """A saved model without its head, all weights of its encoder found.
 
     Args:
         name_or_path: Hub id or folder.
@@ -39,9 +51,8 @@ def load_encoder(name_or_path: str, **options) -> PreTrainedModel:
     """
     model, report = AutoModel.from_pretrained(name_or_path, output_loading_info=True, **options)
     if model.config.model_type == "dialect":
-        return model.encoder
-    encoder = model.get_encoder() if model.config.is_encoder_decoder else model
-    expected = set(encoder.state_dict())
+        return model
+    expected = set(encoder_in(model).state_dict())
     prefixes = ("", "encoder.") if model.config.is_encoder_decoder else ("",)
     missing = sorted(
         name
@@ -54,7 +65,7 @@ def load_encoder(name_or_path: str, **options) -> PreTrainedModel:
             f"{', '.join(missing[:3])}; is the file truncated, or of another architecture than "
             f"{model.config.model_type}? Download it again or name another encoder."
         )
-    return encoder
+    return model
 
 
 def input_name(config: PreTrainedConfig) -> str:
@@ -171,9 +182,8 @@ def after_blocks(encoder: PreTrainedModel) -> list[nn.Module]:
         found.append(encoder.layer_norm)
     elif getattr(encoder.config, "do_stable_layer_norm", False):
         found.append(encoder.encoder.layer_norm)
-    found += [
-        module for name in ("adapter", "intermediate_ffn", "aggregation") if (module := getattr(encoder, name, None)) is not None
-    ]
+    names = ("adapter", "intermediate_ffn", "aggregation")
+    found += [module for name in names if (module := getattr(encoder, name, None)) is not None]
     return found
 
 

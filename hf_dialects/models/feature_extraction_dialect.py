@@ -10,6 +10,9 @@ import torch
 from transformers import BatchFeature, SequenceFeatureExtractor
 from transformers.audio_utils import mel_filter_bank
 
+from .decibel_mel_dialect import decibel_mel
+
+SCALES = ("log", "decibel")
 MINIMUM_S = 0.035  # two analysis windows of 25 ms, 10 ms apart: front-ends that stack two make no frame of less
 
 
@@ -28,6 +31,12 @@ class DialectFeatureExtractor(SequenceFeatureExtractor):
         bins_first: give (B, M, F), as Whisper encoders take it, instead of (B, F, M).
         frames: pad every batch to this many frames, for encoders of fixed length; None pads to the longest.
         normalize: take away the mean of every bin over the utterance's frames.
+        scale: "log", the natural logarithm as described above; or "decibel", the features of models trained with
+            SpeechBrain (`decibel_mel`), whose frames are centred on multiples of the hop, so that the first and last
+            reach beyond the utterance.
+
+    Raises:
+        ValueError: settings that do not go together.
     """
 
     model_input_names = ["input_features", "attention_mask"]  # noqa: RUF012
@@ -42,13 +51,18 @@ class DialectFeatureExtractor(SequenceFeatureExtractor):
         bins_first: bool = False,
         frames: int | None = None,
         normalize: bool = True,
+        scale: str = "log",
         padding_value: float = 0.0,
         **kwargs,
     ):
         kwargs["return_attention_mask"] = True  # saved files hold it too
         super().__init__(feature_size=feature_size, sampling_rate=sampling_rate, padding_value=padding_value, **kwargs)
         self.hop_s, self.window_s, self.n_fft = hop_s, window_s, n_fft
-        self.bins_first, self.frames, self.normalize = bins_first, frames, normalize
+        self.bins_first, self.frames, self.normalize, self.scale = bins_first, frames, normalize, scale
+        if scale not in SCALES or (scale == "decibel" and frames is not None):
+            raise ValueError(
+                f"scale must be one of {', '.join(SCALES)}, without frames for decibel; found {scale!r} and {frames}"
+            )
         if n_fft < self.window_length:
             raise ValueError(f"n_fft is {n_fft}, but the window of {window_s} s has {self.window_length} samples")
 
@@ -70,8 +84,11 @@ class DialectFeatureExtractor(SequenceFeatureExtractor):
         return ((self.frames - 1) * self.hop_length + self.window_length) / self.sampling_rate
 
     def log_mel(self, waveform: np.ndarray) -> np.ndarray:
-        """Natural log of mel energies, not normalised: (S,) float32 → (F, M) float32."""
+        """Logarithm of mel energies on the configured scale, not normalised: (S,) float32 → (F, M) float32."""
         samples = torch.as_tensor(np.asarray(waveform, dtype=np.float32))
+        if self.scale == "decibel":
+            sizes = self.feature_size, self.sampling_rate, self.n_fft, self.window_length, self.hop_length
+            return decibel_mel(samples, *sizes).numpy()
         samples = torch.nn.functional.pad(samples, (0, max(0, self.window_length - len(samples))))
         windows = samples.unfold(0, self.window_length, self.hop_length) * torch.hann_window(self.window_length)
         power = torch.fft.rfft(windows, self.n_fft).abs().square()  # (F, n_fft / 2 + 1)

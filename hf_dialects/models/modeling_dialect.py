@@ -16,11 +16,12 @@ from .encoder_dialect import (
     after_blocks,
     blocks,
     build_encoder,
+    encoder_in,
     frame_mask,
     front,
     hidden_states,
     input_name,
-    load_encoder,
+    load_pretrained,
     output_size,
 )
 from .feature_extraction_dialect import extract
@@ -91,8 +92,10 @@ class DialectPreTrainedModel(PreTrainedModel):
     ) -> "DialectPreTrainedModel":
         """A new model around a pretrained encoder; its weights are taken bit-equal, pooling and head are new.
 
+        Of a dialect model the pooling is taken too, unless `config` names another.
+
         Args:
-            name_or_path: Hub id or folder of an encoder, or of a model with another head (CTC …).
+            name_or_path: Hub id or folder of an encoder, of a model with another head (CTC …), or of a dialect model.
             encoder_options: passed to `AutoModel.from_pretrained` (revision, token, dtype …).
             config: fields of `DialectConfig`. `encoder_overrides`, a dict, changes fields of the encoder's own
                 configuration;
@@ -102,7 +105,12 @@ class DialectPreTrainedModel(PreTrainedModel):
         Raises:
             ValueError: the checkpoint lacks encoder weights, or a field of the configuration is not valid.
         """
-        encoder = load_encoder(name_or_path, **(encoder_options or {}))
+        source = load_pretrained(name_or_path, **(encoder_options or {}))
+        encoder, pooling = encoder_in(source), {}
+        if source.config.model_type == DialectConfig.model_type:
+            pooling = {name: getattr(source.config, name) for name in ("pooling", "pooling_options")}
+            if config.get("pooling", pooling["pooling"]) == pooling["pooling"]:
+                config = pooling | config
         overrides = {"layerdrop": 0.0, "encoder_layerdrop": 0.0} | (config.pop("encoder_overrides", None) or {})
         for name, value in overrides.items():
             if hasattr(encoder.config, name):
@@ -115,6 +123,8 @@ class DialectPreTrainedModel(PreTrainedModel):
         own = model.base_model.encoder.state_dict()  # overrides may add or remove the vector of masked frames
         own |= {name: tensor for name, tensor in encoder.state_dict().items() if name in own}
         model.base_model.encoder.load_state_dict(own)
+        if pooling and all(getattr(model.config, name) == value for name, value in pooling.items()):
+            model.base_model.pooling.load_state_dict(source.pooling.state_dict())
         return model.to(encoder.dtype).eval()
 
     def freeze_feature_encoder(self) -> None:

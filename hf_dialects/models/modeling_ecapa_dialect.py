@@ -2,9 +2,9 @@
 
 B utterances, F feature frames, M mel bins, C channels, D channels of the frames that come out.
 
-Source: Desplanques, Thienpondt and Demuynck 2020, "ECAPA-TDNN: emphasized channel attention, propagation and aggregation
-in TDNN based speaker verification"; order of operations and edges as in SpeechBrain's implementation, so that its
-released weights give the same numbers. The paper's pooling is `EcapaPooling`.
+Source: Desplanques, Thienpondt and Demuynck 2020, "ECAPA-TDNN: emphasized channel attention, propagation and
+aggregation in TDNN based speaker verification"; order of operations and edges as in SpeechBrain's implementation, so
+that its released weights give the same numbers. The paper's pooling is `EcapaPooling`.
 """
 
 import torch
@@ -78,11 +78,14 @@ class EcapaModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        if isinstance(module, nn.Conv1d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            nn.init.zeros_(module.bias)
+        if isinstance(module, nn.Conv1d | nn.Linear):  # torch's defaults, as in the reference
+            bound = module.weight[0].numel() ** -0.5
+            nn.init.uniform_(module.weight, -bound, bound)
+            nn.init.uniform_(module.bias, -bound, bound)
         elif isinstance(module, nn.BatchNorm1d):
-            module.reset_parameters()
+            for one, zero in ((module.weight, module.bias), (module.running_var, module.running_mean)):
+                nn.init.ones_(one)
+                nn.init.zeros_(zero)
 
     def forward(
         self,

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from hf_dialects.errors import DialectError, RecipeError
+from hf_dialects.errors import DialectError
 from hf_dialects.reproduce.cells import Cell
 from hf_dialects.reproduce.grid_splits import note_split
-from hf_dialects.reproduce.run_separation import measure
-from hf_dialects.training.run import open_run, read_finished, train_on
+from hf_dialects.reproduce.run_separation import measure, read_numbers
+from hf_dialects.training.run import open_run, train_on
 from hf_dialects.training.screened import Screened
 
 FAILED = "failed.json"
@@ -36,7 +36,7 @@ class Run:
     @property
     def state(self) -> str:
         """ "finished", "failed", "unfinished" (it goes on where it stopped) or "not run"."""
-        if (self.folder / "results.json").is_file():
+        if (self.folder / "results.json").is_file() and read_numbers(self.folder) is not None:
             return "finished"
         if (self.folder / FAILED).is_file():
             return "failed"
@@ -44,7 +44,7 @@ class Run:
 
 
 def runs_of(cells: Sequence[Cell], n_splits: int, seeds: int, out: Path) -> Iterator[Run]:
-    """The runs of a grid: all cells with one seed before the next seed, so that a part of it can be compared already."""
+    """The runs of a grid, all cells with one seed before the next seed: a part of it can be compared already."""
     for split in range(n_splits):
         for seed in range(seeds):
             for cell in cells:
@@ -63,8 +63,8 @@ def run_grid(
 ) -> None:
     """Train and evaluate whatever is not finished yet.
 
-    A run that fails for its data or settings is noted and the others go on; it is tried again the next time. Checkpoints
-    of finished runs are removed, their models stay.
+    A run that fails for its data or settings is noted and the others go on; it is tried again the next time.
+    Checkpoints of finished runs are removed, their models stay.
 
     Args:
         data: one per split.
@@ -87,19 +87,15 @@ def run_grid(
             if run.state == "finished":
                 continue
             bar.set_postfix_str(f"{run.cell.name}, seed {run.seed}, split {run.split}")
-            (run.folder / FAILED).unlink(missing_ok=True)
             open_run(recipe, run.folder)
+            (run.folder / FAILED).unlink(missing_ok=True)
             try:
                 if train_on(data[run.split], recipe, run.folder, progress=False, callbacks=callbacks):
                     measure(run.folder / "model", data[run.split].splits["test"], run.folder)
-            except (DialectError, ValueError) as error:
-                if isinstance(error, RecipeError):
-                    raise
+                    remove_checkpoints(run.folder)
+            except (DialectError, ValueError, OSError) as error:
                 (run.folder / FAILED).write_text(json.dumps({"message": str(error)}) + "\n", encoding="utf-8")
             bar.update()
-    for run in runs:
-        if run.state == "finished":
-            remove_checkpoints(run.folder)
 
 
 def remove_checkpoints(folder: Path) -> None:
@@ -112,8 +108,3 @@ def failure(run: Run) -> str | None:
     """Why a run failed."""
     path = run.folder / FAILED
     return json.loads(path.read_text(encoding="utf-8"))["message"] if path.is_file() else None
-
-
-def finished(runs: Sequence[Run]) -> dict[Run, dict]:
-    """results.json of the finished runs."""
-    return {run: read_finished(run.folder) for run in runs if run.state == "finished"}

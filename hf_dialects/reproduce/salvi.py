@@ -95,7 +95,11 @@ def table3(
     Raises:
         DialectError: an unknown axis, objective or setting, or no source for the encoder.
     """
-    for what, wanted, valid in (("axis", axes, AXES), ("objective", objectives, OBJECTIVES), ("setting", settings, SETTINGS)):
+    for what, wanted, valid in (
+        ("axis", axes, AXES),
+        ("objective", objectives, OBJECTIVES),
+        ("setting", settings, SETTINGS),
+    ):
         if unknown := [name for name in wanted if name not in valid]:
             raise DialectError(f"there is no {what} {unknown[0]!r}; choose from: {', '.join(valid)}")
     source = given.get(encoder) or ENCODERS.get(encoder, (None, None, encoder))[2]

@@ -193,7 +193,7 @@ def test_splits_of_the_corpus_are_taken_and_missing_ones_cut_off_by_group():
     assert by == ("speaker",)
     assert {name: len(split) for name, split in splits.items()} == {name: len(split) for name, split in corpus.items()}
     splits, _ = three_splits(
-        DatasetDict(train=corpus["train"], test=corpus["test"]), {"split_sizes": (0.6, 0.2, 0.2)}, seed=0
+        DatasetDict(train=corpus["train"], test=corpus["test"]), {"split_sizes": (0.6, 0.2, 0.2)}
     )
     speakers = [set(splits[name]["speaker"]) for name in ("train", "validation", "test")]
     assert all(speakers)

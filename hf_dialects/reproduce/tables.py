@@ -1,0 +1,145 @@
+"""A grid's numbers as Markdown, CSV and JSON."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from hf_dialects.reproduce.summary import METRICS
+
+TITLES = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro F1",
+    "ece": "ECE",
+    "purity": "purity",
+    "silhouette": "silhouette",
+}
+PRINTED = ("accuracy", "macro_f1")  # by the paper
+SHARE = ("accuracy", "macro_f1")  # shown in percent, as the paper does
+
+
+def write_table(content: Mapping, out: Path, notes: Sequence[str] = ()) -> Path:
+    """Write TABLE.json, TABLE.csv (a row per run) and TABLE.md into `out`; returns the last.
+
+    Args:
+        content: of `summary.summarise`.
+        notes: lines below the title of the Markdown.
+    """
+    path = out / f"{content['table']}.md"
+    _write(path.with_suffix(".json"), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    _write(path.with_suffix(".csv"), runs_csv(content))
+    _write(path, markdown(content, notes))
+    return path
+
+
+def runs_csv(content: Mapping) -> str:
+    """A row per run, finished or not."""
+    text = io.StringIO()
+    columns = ["cell", "split", "seed", "state", *METRICS]
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for cell in content["cells"]:
+        writer.writerows({"cell": cell["cell"], **run} for run in cell["runs"])
+    return text.getvalue()
+
+
+def markdown(content: Mapping, notes: Sequence[str] = ()) -> str:
+    """The table, what is not finished, and the paired tests."""
+    parts = [f"# {content['table']}", *notes, _head(content), _rows(content)]
+    if unfinished := _unfinished(content):
+        parts.append("Not finished:\n\n" + "\n".join(f"- {line}" for line in unfinished))
+    parts += [_tests(one, content["splits"]) for one in content["comparisons"]]
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(content: Mapping) -> str:
+    lines = [
+        f"Test split, {content['seeds']} seed{'s' * (content['seeds'] > 1)}, {content['splits']} "
+        f"split{'s' * (content['splits'] > 1)}. Mean ± sd over seeds (within a split); accuracy and macro F1 in "
+        "percent. Purity: share of the 10 nearest recordings of other speakers that are of the same dialect."
+    ]
+    if content["splits"] > 1:
+        lines.append("After a semicolon: sd of the means of the splits.")
+    if any(cell["published"] for cell in content["cells"]):
+        lines.append("Published: mean ± sd of three runs, as printed in the paper.")
+    return " ".join(lines)
+
+
+def _rows(content: Mapping) -> str:
+    columns = list(content["cells"][0]["columns"])
+    printed = [name for name in PRINTED if any(cell["published"].get(name) for cell in content["cells"])]
+    head = [*columns, *(TITLES[name] for name in METRICS), *(f"published {TITLES[name]}" for name in printed), "runs"]
+    lines = [head, ["---"] * len(head)]
+    for cell in content["cells"]:
+        done, total = sum(run["state"] == "finished" for run in cell["runs"]), len(cell["runs"])
+        lines.append(
+            [
+                *(cell["columns"][name] for name in columns),
+                *(_value(cell["summary"][name], name, content["splits"]) for name in METRICS),
+                *(_printed(cell["published"].get(name)) for name in printed),
+                "not run" if cell["missing"] else f"{done} of {total}",
+            ]
+        )
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _value(summary: Mapping | None, metric: str, splits: int) -> str:
+    if summary is None:
+        return "–"
+    factor, digits = (100, 2) if metric in SHARE else (1, 3)
+
+    def number(value: float | None) -> str:
+        return "?" if value is None else f"{factor * value:.{digits}f}"
+
+    text = f"{number(summary['mean'])} ± {number(summary['sd_seeds'])}"
+    return text + f"; {number(summary['sd_splits'])}" if splits > 1 else text
+
+
+def _printed(entry) -> str:
+    if not entry:
+        return "–"
+    return entry if isinstance(entry, str) else f"{entry[0]:.2f} ± {entry[1]:.2f}"
+
+
+def _unfinished(content: Mapping) -> list[str]:
+    lines = [f"{cell['cell']}: not run: {cell['missing']}" for cell in content["cells"] if cell["missing"]]
+    for cell in content["cells"]:
+        for run in cell["runs"]:
+            if run["state"] != "finished":
+                why = f": {run['message']}" if run["message"] else ""
+                lines.append(f"{cell['cell']}, split {run['split']}, seed {run['seed']}: {run['state']}{why}")
+    return lines
+
+
+def _tests(comparison: Mapping, splits: int) -> str:
+    where = f", split {comparison['split']}" if splits > 1 else ""
+    lines = [
+        f"Against {comparison['baseline']}{where}: paired differences, speakers and seeds resampled together, p "
+        f"adjusted for {comparison['tests']} tests (Holm). Detectable: the difference these data would show with 80 % power.",
+        "",
+        "| cell | metric | difference | 95 % interval | p | adjusted p | detectable |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    warnings = {}
+    for row in comparison["contrasts"]:
+        low, high, detectable = (_signed(row[name]) for name in ("low", "high", "smallest_detectable"))
+        cells = [row["run"], TITLES[row["metric"]], _signed(row["difference"]), f"{low} to {high}"]
+        cells += [f"{row[name]:.3f}" for name in ("p", "p_adjusted")] + [detectable.lstrip("+")]
+        lines.append("| " + " | ".join(cells) + " |")
+        for warning in (row["warning"] or "").split("; "):
+            warnings.setdefault(warning)
+    warnings.pop("", None)
+    return "\n".join([*lines, "", *(f"Mind: {warning}." for warning in warnings)]).rstrip()
+
+
+def _signed(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:+.3f}"
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
