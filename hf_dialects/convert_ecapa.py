@@ -70,7 +70,9 @@ def convert_state_dict(released: Mapping[str, torch.Tensor], dilations: Sequence
                 weights[name] = weights[name].squeeze(-1)
         model.load_state_dict(weights)
     except (KeyError, RuntimeError, ValueError) as error:
-        raise CheckpointError(f"the tensors make no ECAPA-TDNN of {len(dilations)} blocks: {error}") from error
+        raise CheckpointError(
+            f"the tensors make no ECAPA-TDNN of {len(dilations)} blocks: {' '.join(str(error).split())}"
+        ) from error
     return model.eval()
 
 

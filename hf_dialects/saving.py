@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification, PreTrainedConfig
 
 from hf_dialects import models
+from hf_dialects.disk import disk_space
 from hf_dialects.errors import CheckpointError
 from hf_dialects.models.encoder_dialect import MAY_BE_MISSING
 from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor
@@ -41,6 +42,7 @@ def save_for_hub(model: DialectForAudioClassification, feature_extractor, folder
 
     Raises:
         CheckpointError: `folder` holds something else than a checkpoint, or the model is of another class.
+        DialectError: the disk is full.
     """
     if not isinstance(model, DialectForAudioClassification):
         raise CheckpointError(
@@ -53,10 +55,11 @@ def save_for_hub(model: DialectForAudioClassification, feature_extractor, folder
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     try:
-        _write(model, feature_extractor, new)
-        if folder.exists():
+        with disk_space(folder, "a checkpoint that was there before stays as it was"):
+            _write(model, feature_extractor, new)
             for card in [*folder.glob("*.md"), *folder.glob("LICENSE*")]:
                 shutil.copy2(card, new)
+        if folder.exists():
             folder.rename(old)
         new.rename(folder)
     finally:
@@ -112,7 +115,10 @@ def load_for_inference(path_or_id: str | Path, head: bool = True):
             f"the weights of {name} cannot be read ({error}): the file is truncated or corrupt; copy it again"
         ) from error
     except (OSError, HFValidationError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{name} cannot be loaded: {_first_line(error)}") from error
+        raise CheckpointError(
+            f"{name} cannot be loaded: {_first_line(error)}; a run folder, a model folder or a Hub id with whole files "
+            "is expected, copy it again where a file is cut short"
+        ) from error
     return model.eval(), feature_extractor
 
 

@@ -66,10 +66,10 @@ def place_split(
     the published split of VIVALDI: sizes 0.8, 0.1, 0.1 of its 285 places give 237, 24 and 24. Examples are then as near
     as possible to the shares of places.
 
-    `repeats` gives several splits. In each, the places that were least often in test are tested, then those least often
-    in validation validate: over the repeats, the times that two places of one region were in test differ by one at
-    most, unless sizes need a region to give more or fewer places. From the second split on this comes before sizes,
-    whose gap then is that to the best of all splits.
+    `repeats` gives several splits. In each, those places of a region are tested that were least often in test before,
+    and of the others those are preferred for validation that were least often in it: the times that two places of one
+    region were in test differ by one at most. From the second split on this comes before sizes, whose gap is still
+    told against the best of all splits.
 
     Results depend on the seed, which chooses among equally good splits, and on the set of examples, not on their order.
     The rows of each split are sorted by `id`.

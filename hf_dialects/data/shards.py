@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 
 from hf_dialects.data.shard_plan import UNSPLIT, Plan, Rows
+from hf_dialects.disk import disk_space
 from hf_dialects.errors import AudioError, CorpusError
 
 ROW_GROUP = 100  # rows; a reader that wants one recording decodes its row group
@@ -23,6 +24,7 @@ def write_shards(rows: Rows, plan: Plan, out: Path, progress: bool = True) -> No
 
     Raises:
         CorpusError: the folder holds something else.
+        DialectError: the disk is full; the shards that are whole stay.
     """
     from tqdm.auto import tqdm
 
@@ -43,7 +45,8 @@ def write_shards(rows: Rows, plan: Plan, out: Path, progress: bool = True) -> No
             waiting[split].append(_embedded(row))
         if seen[split] == shard.rows:
             if waiting[split]:
-                _write(waiting[split], features, path)
+                with disk_space(path, "the files that are whole stay"):
+                    _write(waiting[split], features, path)
             waiting[split], seen[split] = [], 0
             queues[split].pop(0)
     building.rename(out / "data")

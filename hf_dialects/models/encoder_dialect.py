@@ -11,7 +11,7 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from .modeling_ecapa_dialect import EcapaModel
 
-BLIND_TO_PADDING = ("wav2vec2-bert", "whisper", "ecapa", "ecapa")  # besides layer-normalised convolutional fronts
+BLIND_TO_PADDING = ("wav2vec2-bert", "whisper", "ecapa")  # besides layer-normalised convolutional fronts
 FRONTS = {"wav2vec2-bert": ("feature_projection",), "ecapa": ("stem",)}
 MAY_BE_MISSING = ("masked_spec_embed",)  # made new where a checkpoint was saved without time masking
 

@@ -14,7 +14,7 @@ from hf_dialects.report.svg import Frame, cut, element, line, roof, text, ticks
 WIDTH = 340
 BLUE, ORANGE = COLOURS[0], COLOURS[1]
 ROW = 22
-NAME = 17  # letters of a row's name
+NAME = 19  # letters of a row's name
 SIDE = 300  # of a scatter
 DOTTED = 8  # points of a line, up to which each is marked
 DASHES = (None, "6 3", "2 2", "8 3 2 3")
@@ -27,13 +27,13 @@ def intervals_figure(rows: Sequence[Mapping], axis: str) -> Markup:
         rows: "name"; "value", "low", "high" in [0, 1], None where unknown; "model": whether it stands out.
         axis: name of what is measured.
     """
-    frame = Frame(WIDTH, ROW * len(rows) + 52, (0, 1), (0, len(rows)), left=116)
+    frame = Frame(WIDTH, ROW * len(rows) + 52, (0, 1), (0, len(rows)), left=126)
     parts = [frame.x_axis(axis, ticks(0, 1))]
     for number, row in enumerate(rows):
         y = frame.up(len(rows) - number - 0.5)
         colour = BLUE if row["model"] else "#555"
         name = element("title", row["name"]) + cut(row["name"], NAME)
-        parts.append(text(110, y + 4, name, "end", class_="strong" if row["model"] else None))
+        parts.append(text(120, y + 4, name, "end", class_="strong" if row["model"] else None))
         if row["value"] is None:
             continue
         low, high = (row["value"] if row[end] is None else row[end] for end in ("low", "high"))

@@ -14,6 +14,7 @@ from hf_dialects.report.run_corpus import RunCorpus
 from hf_dialects.report.run_folder import RunFolder
 
 FEW_SPEAKERS = 3  # a dialect judged on fewer is marked
+LOWER_IS_BETTER = ("ece", "nll", "brier")
 SHOWN = 200  # skipped recordings that are listed
 
 
@@ -27,32 +28,29 @@ def headline(run: RunFolder) -> dict:
     """Metrics of the model beside its baselines.
 
     Returns:
-        "names" of the columns; "rows" of (metric, its texts, notes); "n"; "judged": what intervals are drawn over;
-        "notes": what the model's intervals are worth.
+        "metrics": (title, whether lower is better); "rows": (name, texts of the metrics), the model first; "n";
+        "judged": what intervals are drawn over; "notes": what they are worth, and whether there are baselines.
     """
-    model = run.results["metrics"][run.split]
-    beside = {name: found[run.split] for name, found in run.results["baselines"].items() if run.split in found}
-    rows = []
-    for metric, title in METRIC_NAMES.items():
-        if metric in model:
-            cells = [with_interval(scores[metric]) for scores in (model, *beside.values())]
-            rows.append((title, cells, "lower is better" if metric in ("ece", "nll", "brier") else ""))
+    scored = _scored(run)
+    model = scored["model"]
+    shown = [name for name in METRIC_NAMES if name in model]
+    rows = [(name, [with_interval(scores[metric]) for metric in shown]) for name, scores in scored.items()]
     entry = model["accuracy"]
     judged = f"{entry['groups']} {entry['group_unit']}{'s' * (entry['groups'] != 1)}"
     judged += f", drawn within their {entry['strata']}" if entry.get("strata") else ""
     judged += f" and {entry['crossed']} together" if entry.get("crossed") else ""
-    notes = sorted({model[metric]["warning"] for metric in METRIC_NAMES if metric in model} - {None})
-    return {"names": ["model", *beside], "rows": rows, "n": entry["n"], "judged": judged, "notes": notes}
+    notes = sorted({model[metric]["warning"] for metric in shown} - {None})
+    notes += ["This run was not compared with baselines."] if len(scored) == 1 else []
+    titles = [(METRIC_NAMES[metric], metric in LOWER_IS_BETTER) for metric in shown]
+    return {"metrics": titles, "rows": rows, "n": entry["n"], "judged": judged, "notes": notes}
 
 
 def interval_rows(run: RunFolder, metric: str) -> list[dict]:
     """Model and baselines for `figures.intervals_figure`."""
-    scores = {"model": run.results["metrics"][run.split]}
-    scores |= {name: found[run.split] for name, found in run.results["baselines"].items() if run.split in found}
     ends = ("value", "low", "high")
     return [
         {"name": name, "model": name == "model", **{end: found[metric][end] for end in ends}}
-        for name, found in scores.items()
+        for name, found in _scored(run).items()
     ]
 
 
@@ -175,6 +173,12 @@ def skipped(run: RunFolder) -> dict:
         "shown": run.skipped[:SHOWN],
         "more": max(0, len(run.skipped) - SHOWN),
     }
+
+
+def _scored(run: RunFolder) -> dict[str, dict]:
+    """ "model" and baselines → their metrics on the run's split."""
+    beside = {name: found[run.split] for name, found in run.results["baselines"].items() if run.split in found}
+    return {"model": run.results["metrics"][run.split], **beside}
 
 
 def _in_order(found: Mapping[str, dict]) -> list[tuple[str, dict]]:

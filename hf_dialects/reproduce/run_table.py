@@ -7,10 +7,12 @@ from pathlib import Path
 from hf_dialects.data.split_folder import join_splits
 from hf_dialects.data.synthetic import load_fixture
 from hf_dialects.errors import DialectError
+from hf_dialects.evaluation.baselines import baseline_names
 from hf_dialects.reproduce import salvi, smoke
 from hf_dialects.reproduce.cells import Cell
 from hf_dialects.reproduce.grid import run_grid, runs_of
-from hf_dialects.reproduce.grid_splits import load_splits, split_corpus
+from hf_dialects.reproduce.grid_splits import load_splits, note_split, split_corpus
+from hf_dialects.reproduce.split_baselines import measure_baselines
 from hf_dialects.reproduce.summary import summarise
 from hf_dialects.reproduce.tables import write_table
 from hf_dialects.training.screened import Screened
@@ -73,10 +75,16 @@ def run_table(options: TableOptions, tell: Callable[[str], None] = print) -> tup
     section = {"source": "fixture" if options.smoke else options.data}
     shared = (f"data.source={section['source']}", *(smoke.OVERRIDES if options.smoke else ()), *options.overrides)
     section = cells[0].resolved(0, shared).data
+    wanted = baseline_names(cells[0].resolved(0, shared).evaluation.get("baselines"))
+    shared = (*shared, "evaluation.baselines=false")  # they know no seed and no setting: once per split is enough
     n_runs = len(list(runs_of(cells, options.splits, options.seeds, options.out)))
     tell(f"{n_runs} runs: {len(cells)} rows x {options.seeds} seeds x {options.splits} splits, in {options.out}")
     data = splits_of(options, section)
     tell("\n".join(f"split {number}: {describe_split(one)}" for number, one in enumerate(data)))
+    for number, one in enumerate(data):
+        folder = options.out / f"split-{number}"
+        note_split(one, folder)
+        measure_baselines(one, wanted, folder, options.progress)
     run_grid(cells, data, options.seeds, options.out, shared, options.progress)
     content = summarise(
         options.experiment, cells, options.splits, options.seeds, options.out, draws=100 if options.smoke else 2000

@@ -22,6 +22,7 @@ GIVEN_BY = {  # no id is known for these: the paper names no Italian checkpoint,
     "xls-r-300m-ita": "--ita-xlsr128",
     "ecapa": "--ecapa",
 }
+OWN_POOLING = {"ecapa": ("model.pooling=ecapa",)}  # its released weights hold one
 OF_TABLE_3 = "xlsr-53-ita"
 OBJECTIVES = {"supcon": "supervised contrastive", "triplet": "triplet margin", "multi_similarity": "multi-similarity"}
 SETTINGS = {  # name: (contrastive pre-training, contrastive fine-tuning)
@@ -69,7 +70,7 @@ def table2(given: Mapping[str, str | None], chosen: Sequence[str] = ()) -> list[
                 name=name,
                 columns={"encoder": title, "Italian ASR": italian},
                 recipe="salvi_plain",
-                overrides=(f"model.encoder={source}",),
+                overrides=(f"model.encoder={source}", *OWN_POOLING.get(name, ())),
                 published=numbers[name],
                 missing=None if source else f"give {GIVEN_BY[name]}",
             )

@@ -12,9 +12,10 @@ from transformers import (
     set_seed,
 )
 
+from hf_dialects.models.configuration_dialect import DialectConfig
 from hf_dialects.models.configuration_ecapa_dialect import EcapaConfig
 from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor
-from hf_dialects.models.modeling_ecapa_dialect import EcapaModel
+from hf_dialects.models.modeling_dialect import DialectModel
 
 SIZE = {
     "hidden_size": 24,
@@ -30,6 +31,7 @@ SIZE = {
     "do_stable_layer_norm": True,
 }
 ECAPA = {"num_mel_bins": 20, "channels": 16, "hidden_size": 24, "res2net_scale": 4, "squeeze_size": 8}
+ECAPA_POOLING = {"pooling": "ecapa", "pooling_options": {"attention_size": 8, "embedding_size": 12}}
 OVERRIDES = (
     "training.max_steps=2",
     "training.learning_rate=0.01",
@@ -58,7 +60,7 @@ def tiny_encoders(folder: Path) -> dict[str, str]:
         "xls-r-300m": (lambda: Wav2Vec2Model(Wav2Vec2Config(**SIZE)), samples),
         "xlsr-53-ita": (lambda: Wav2Vec2ForCTC(Wav2Vec2Config(**SIZE, vocab_size=8)), samples),
         "xls-r-300m-ita": (lambda: Wav2Vec2ForCTC(Wav2Vec2Config(**SIZE, vocab_size=8)), samples),
-        "ecapa": (lambda: EcapaModel(EcapaConfig(**ECAPA)), mel),
+        "ecapa": (lambda: DialectModel(DialectConfig(encoder_config=EcapaConfig(**ECAPA), **ECAPA_POOLING)), mel),
     }
     for seed, (name, (build, extractor)) in enumerate(builders.items()):
         if not (folder / name / "preprocessor_config.json").is_file():

@@ -13,6 +13,7 @@ from hf_dialects.metrics import holm, paired_test
 from hf_dialects.reproduce.cells import Cell
 from hf_dialects.reproduce.grid import Run, failure, runs_of
 from hf_dialects.reproduce.run_separation import read_numbers, read_purity
+from hf_dialects.reproduce.split_baselines import read_baselines
 
 OF_RESULTS = ("accuracy", "macro_f1", "ece")
 OF_EMBEDDINGS = ("purity", "silhouette")
@@ -32,7 +33,8 @@ def summarise(
 
     Returns:
         {"table", "seeds", "splits", "cells": [{"cell", "columns", "missing", "published", "runs": [{"split", "seed",
-        "state", "message", metric: value …}], "summary": {metric: see `spread`}}], "comparisons": [{"split",
+        "state", "message", metric: value …}], "summary": {metric: see `spread`}}], "baselines": [of every split: {name: {"accuracy", "macro_f1"}}],
+        "comparisons": [{"split",
         "baseline", "correction": "holm", "tests", "contrasts": rows as of `evaluation.compare`}]}
     """
     rows = []
@@ -48,7 +50,9 @@ def summarise(
                 "summary": {name: spread(runs, name) for name in METRICS},
             }
         )
-    content = {"table": table, "seeds": seeds, "splits": n_splits, "cells": rows, "comparisons": []}
+    baselines = [read_baselines(out / f"split-{split}") for split in range(n_splits)]
+    content = {"table": table, "seeds": seeds, "splits": n_splits, "cells": rows, "baselines": baselines}
+    content["comparisons"] = []
     if tests:
         whole = {row["cell"] for row in rows if row["runs"] and all(run["state"] == "finished" for run in row["runs"])}
         complete = [cell for cell in cells if cell.name in whole]

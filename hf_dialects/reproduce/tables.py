@@ -58,13 +58,22 @@ def _head(content: Mapping) -> str:
     lines = [
         f"Test split, {content['seeds']} seed{'s' * (content['seeds'] > 1)}, {content['splits']} "
         f"split{'s' * (content['splits'] > 1)}. Mean ± sd over seeds (within a split); accuracy and macro F1 in "
-        "percent. Purity: share of the 10 nearest recordings of other speakers that are of the same dialect."
+        "percent. Purity: share of the 10 nearest recordings of other speakers that are of the same dialect"
+        + _chance(content)
     ]
     if content["splits"] > 1:
         lines.append("After a semicolon: sd of the means of the splits.")
     if any(cell["published"] for cell in content["cells"]):
         lines.append("Published: mean ± sd of three runs, as printed in the paper.")
     return " ".join(lines)
+
+
+def _chance(content: Mapping) -> str:
+    """Purity if neighbours were drawn from all recordings of other speakers."""
+    runs = [run for cell in content["cells"] for run in cell["runs"] if run.get("purity_by_chance") is not None]
+    if not runs:
+        return "."
+    return f", {sum(run['purity_by_chance'] for run in runs) / len(runs):.3f} by chance."
 
 
 def _rows(content: Mapping) -> str:
@@ -82,6 +91,12 @@ def _rows(content: Mapping) -> str:
                 "not run" if cell["missing"] else f"{done} of {total}",
             ]
         )
+    for name in content["baselines"][0]:
+        of_splits = [one[name] for one in content["baselines"]]
+        line = dict.fromkeys(head, "–") | {columns[0]: f"{name} (baseline)"}
+        for metric in SHARE:
+            line[TITLES[metric]] = f"{100 * sum(one[metric] for one in of_splits) / len(of_splits):.2f}"
+        lines.append(list(line.values()))
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -116,8 +131,9 @@ def _unfinished(content: Mapping) -> list[str]:
 def _tests(comparison: Mapping, splits: int) -> str:
     where = f", split {comparison['split']}" if splits > 1 else ""
     lines = [
-        f"Against {comparison['baseline']}{where}: paired differences, speakers and seeds resampled together, p "
-        f"adjusted for {comparison['tests']} tests (Holm). Detectable: the difference these data would show with 80 % power.",
+        f"Against {comparison['baseline']}{where}: paired differences, speakers and seeds resampled; p adjusted "
+        f"for {comparison['tests']} tests (Holm). "
+        "Detectable: the difference that these data would show with 80 % power.",
         "",
         "| cell | metric | difference | 95 % interval | p | adjusted p | detectable |",
         "|---|---|---|---|---|---|---|",

@@ -11,6 +11,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallbac
 
 from hf_dialects.data.collate import Collator
 from hf_dialects.data.samplers import build_sampler
+from hf_dialects.disk import disk_space
 from hf_dialects.errors import CorpusError, DialectError
 from hf_dialects.metrics.classification import accuracy, macro_f1
 from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor, extract
@@ -187,6 +188,11 @@ class DialectTrainer(Trainer):
                     "loss can select the checkpoint; give it more recordings"
                 )
         return found
+
+    def _save_checkpoint(self, model, trial):
+        """Says so where the disk is full."""
+        with disk_space(self.args.output_dir, "training goes on from the last checkpoint that is whole"):
+            super()._save_checkpoint(model, trial)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Mean of every part since the last log line; ends a run whose loss is no longer finite."""

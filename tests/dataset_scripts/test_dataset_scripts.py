@@ -7,7 +7,7 @@ from hf_dialects.errors import CorpusError
 
 
 def test_the_names_are_those_of_the_files():
-    assert dataset_scripts.names() == ["arabic_speech_commands", "embedded", "fsdd"]
+    assert dataset_scripts.names() == ["arabic_speech_commands", "embedded", "fsdd", "vivaldi"]
 
 
 @pytest.mark.parametrize("name", dataset_scripts.names())
@@ -25,6 +25,6 @@ def test_every_script_says_what_a_card_needs(name):
 
 def test_an_unknown_corpus_is_an_error_that_lists_the_known():
     with pytest.raises(
-        CorpusError, match="no corpus is called 'timit'; known are arabic_speech_commands, embedded, fsdd"
+        CorpusError, match="no corpus is called 'timit'; known are arabic_speech_commands, embedded, fsdd, vivaldi"
     ):
         dataset_scripts.script("timit")

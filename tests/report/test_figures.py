@@ -20,10 +20,10 @@ def test_intervals_lie_on_their_axis():
     ]
     picture = xml.fromstring(intervals_figure(rows, "accuracy"))
     first, last = (float(dot.get("cx")) for dot in picture.iter("circle"))
-    left, right = 116, 340 - 12
+    left, right = 126, 340 - 12
     assert (first, last) == ((left + right) / 2, left)
     bars = [bar for bar in picture.iter("line") if bar.get("stroke-width")]
-    assert [(float(bar.get("x1")), float(bar.get("x2"))) for bar in bars] == [(left + 53, right), (left, left)]
+    assert [(float(bar.get("x1")), float(bar.get("x2"))) for bar in bars] == [(left + 50.5, right), (left, left)]
     assert "accuracy" in texts(picture)
     assert picture.get("aria-label").endswith("<model> 0.500; unknown unknown; no interval 0.000")
 

@@ -77,13 +77,20 @@ def test_training_numbers_of_folds_are_ranges(run):
 
 def test_headline_stands_beside_baselines(run):
     found = tables.headline(run)
-    assert found["names"] == ["model", "majority"]
+    assert [name for name, _ in found["rows"]] == ["model", "majority"]
     assert found["judged"] == "8 speakers, drawn within their dialect"
     assert found["notes"] == ["indicative (8 speakers, 2 in the smallest class)"]
-    titles = [title for title, _, _ in found["rows"]]
-    assert titles == ["accuracy", "macro F1", "weighted F1", "cluster accuracy", "ECE", "NLL", "Brier"]
-    assert found["rows"][0][1][1].startswith(".250 [")
+    higher = ["accuracy", "macro F1", "weighted F1", "cluster accuracy"]
+    lower = ["ECE", "NLL", "Brier"]
+    assert found["metrics"] == [(title, False) for title in higher] + [(title, True) for title in lower]
+    assert found["rows"][1][1][0].startswith(".250 [")
     assert [row["name"] for row in tables.interval_rows(run, "accuracy")] == ["model", "majority"]
+
+
+def test_a_run_without_baselines_says_so(run_folder, tmp_path):
+    bare = changed(run_folder, tmp_path / "run", lambda results: results["baselines"].clear())
+    assert tables.headline(bare)["notes"][-1] == "This run was not compared with baselines."
+    assert [row["name"] for row in tables.interval_rows(bare, "accuracy")] == ["model"]
 
 
 def test_a_baseline_within_the_interval_is_a_warning_whatever_its_name(run, run_folder, tmp_path):

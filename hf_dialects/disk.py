@@ -1,0 +1,48 @@
+"""A full disk, told as such. Layer 0: imports nothing of the package but its errors."""
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hf_dialects.errors import DialectError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+NOTHING = 2**20  # bytes left at which any failure to write is taken for a full disk
+
+
+@contextmanager
+def disk_space(target: str | Path, kept: str) -> Iterator[None]:
+    """Turn what libraries raise when the disk is full while they write `target` into one clear error.
+
+    Args:
+        target: file or folder that is written.
+        kept: what of the finished work stays, for the message.
+
+    Raises:
+        DialectError: the disk is full, or the quota used up. Everything else is passed on.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, DialectError) or not _is_full(error, Path(target)):
+            raise
+        place = f"the disk that holds it is full ({_free(Path(target)) / 2**20:,.1f} MiB are left)"
+        raise DialectError(
+            f"{target} could not be written: {place}. Free some space, or name a folder on another disk, and run the "
+            f"same command again; {kept}"
+        ) from error
+
+
+def _is_full(error: Exception, target: Path) -> bool:
+    """torch and safetensors raise errors of their own, with and without the words of the system."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in FULL
+    return "No space left on device" in str(error) or _free(target) < NOTHING
+
+
+def _free(target: Path) -> int:
+    """Bytes left on the disk of a path that need not exist yet."""
+    target = target.absolute()
+    return shutil.disk_usage(next(path for path in (target, *target.parents) if path.exists())).free
