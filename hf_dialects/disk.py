@@ -8,8 +8,9 @@ from pathlib import Path
 
 from hf_dialects.errors import DialectError
 
+KEPT = "what was written before stays"
 FULL = (errno.ENOSPC, errno.EDQUOT)
-NOTHING = 2**20  # bytes left at which any failure to write is taken for a full disk
+NOTHING = 2**20  # bytes left at which a failure without a cause is taken for a full disk
 
 
 @contextmanager
@@ -36,10 +37,10 @@ def disk_space(target: str | Path, kept: str) -> Iterator[None]:
 
 
 def _is_full(error: Exception, target: Path) -> bool:
-    """torch and safetensors raise errors of their own, with and without the words of the system."""
+    """safetensors quotes the system in an error of its own; torch only says that writing failed."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in FULL
-    return "No space left on device" in str(error) or _free(target) < NOTHING
+    return "No space left on device" in str(error) or (isinstance(error, RuntimeError) and _free(target) < NOTHING)
 
 
 def _free(target: Path) -> int:

@@ -12,6 +12,7 @@ import torch
 from tqdm.auto import tqdm
 
 from hf_dialects.data.screen import Skipped, write_skipped
+from hf_dialects.disk import disk_space
 from hf_dialects.embedding_files import (
     MANIFEST,
     PARTS,
@@ -121,8 +122,9 @@ def embed(
                 skipped: list[Skipped] = []
                 part, part_ids = dataset.select(rows), [ids[row] for row in rows]
                 clips = usable(part, part_ids, feature_extractor, model.config, workers, skipped, bar)
-                kept = writer.write(shard, clips, part_ids)
-                write_json(path, {"kept": kept, "skipped": [asdict(one) for one in skipped]})
+                with disk_space(path, "the shards that are whole stay"):
+                    kept = writer.write(shard, clips, part_ids)
+                    write_json(path, {"kept": kept, "skipped": [asdict(one) for one in skipped]})
             else:
                 bar.update(len(rows))
             records.append(json.loads(path.read_text("utf-8")))

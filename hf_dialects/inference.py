@@ -16,6 +16,7 @@ from hf_dialects.data.audio import decode
 from hf_dialects.data.leakage import column_values
 from hf_dialects.data.schema import GROUPING
 from hf_dialects.data.screen import Skipped
+from hf_dialects.disk import KEPT, disk_space
 from hf_dialects.errors import AudioError, DialectError
 from hf_dialects.models.encoder_dialect import padding_leaks
 from hf_dialects.models.feature_extraction_dialect import extract
@@ -53,8 +54,9 @@ class Predictions:
 
     def write(self, path: Path) -> None:
         """Parquet with id, gold, probabilities, windows, speech_share and the columns of `grouping`."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.frame().to_parquet(path, index=False)
+        with disk_space(path, KEPT):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.frame().to_parquet(path, index=False)
 
     def frame(self) -> pd.DataFrame:
         """One row per recording."""
@@ -242,7 +244,7 @@ def usable(
         bar.update()
         if problem is None and len(waveform) < minimum:
             lasts = f"{ids[row]} lasts {len(waveform) / rate:.3f} s; the encoder needs at least {minimum / rate:.3f} s"
-            problem = Skipped(ids[row], "too short", lasts)
+            problem = Skipped(ids[row], "too short", f"{lasts}. Leave it out")
         if problem is None:
             yield row, waveform
         else:

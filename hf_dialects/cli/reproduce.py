@@ -1,5 +1,6 @@
 """hf-dialects reproduce"""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from hf_dialects.cli import shell
 from hf_dialects.cli.lists import words
+from hf_dialects.errors import DialectError
 
 EXPERIMENTS = ("salvi-table2", "salvi-table3")
 
@@ -34,6 +36,9 @@ def reproduce(
     objectives: Annotated[str | None, typer.Option(help="Only these of table 3: supcon, triplet, ….")] = None,
     settings: Annotated[str | None, typer.Option(help="Only these of table 3: auxiliary, pretraining, both.")] = None,
     axes: Annotated[str | None, typer.Option(help="Beyond table 3: pooling, projection, denominator, sampler.")] = None,
+    part: Annotated[
+        str, typer.Option(help="2/4: the second of four parts of the runs, for processes side by side.")
+    ] = "1/1",
     figures: Annotated[bool, typer.Option("--figures", help="Figures 1 and 2 from the runs of table 3.")] = False,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="The whole grid with tiny encoders on the shipped fixture, in minutes.")
@@ -67,6 +72,7 @@ def reproduce(
         settings=words(settings or ""),
         axes=words(axes or ""),
         overrides=tuple(overrides or ()),
+        part=part_of(part),
         figures=figures,
         smoke=smoke,
         out=out or Path("runs") / (f"{experiment}-smoke" if smoke else experiment),
@@ -77,3 +83,12 @@ def reproduce(
     typer.echo(f"written: {path}, and .csv and .json beside it")
     if not complete:
         raise typer.Exit(1)
+
+
+def part_of(text: str) -> tuple[int, int]:
+    """ "2/4" → (2, 4)."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    number, parts = (int(one) for one in found.groups()) if found else (0, 0)
+    if not 1 <= number <= parts:
+        raise DialectError(f"--part is {text!r}; it must be of the form 2/4, the second of four parts")
+    return number, parts

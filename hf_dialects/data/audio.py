@@ -73,10 +73,13 @@ def decode(cell, sampling_rate: int = SAMPLING_RATE, start_s: float = 0.0, end_s
     waveform = resample(waveform, rate, sampling_rate)[start - first * up // down : stop]
     if waveform.size == 0:
         where = f" after {start_s} s, it lasts {frames / rate:.3f} s" if start_s and frames else ""
-        raise AudioError(f"{name} holds no samples{where}", "empty")
+        raise AudioError(f"{name} holds no samples{where}; record it again or leave it out", "empty")
     if not np.isfinite(waveform).all():
         bad = int((~np.isfinite(waveform)).sum())
-        raise AudioError(f"{name} holds {bad} samples that are infinite or not numbers; leave it out", "not finite")
+        raise AudioError(
+            f"{name} holds {bad} samples that are infinite or not numbers; export it again or leave it out",
+            "not finite",
+        )
     if (loudest := float(np.abs(waveform).max())) > LOUDEST:
         raise AudioError(f"{name} is corrupt: a sample is {loudest:.3g}; full scale is 1, leave it out", "corrupt")
     return waveform
@@ -159,7 +162,7 @@ def _opened(cell) -> Iterator[tuple[_Stream, BinaryIO, str]]:
     data, path = _parts(cell)
     name = str(path) if path is not None else f"<{len(data)} bytes>"
     if data is None and not Path(path).is_file():
-        raise AudioError(f"{name} is missing: there is no such file", "missing")
+        raise AudioError(f"{name} is missing: there is no such file; correct its path or leave it out", "missing")
     try:
         if data is None and Path(path).suffix.lower() == ".raw":
             data = Path(path).read_bytes()  # from the name soundfile would conclude that there is no header
@@ -167,24 +170,26 @@ def _opened(cell) -> Iterator[tuple[_Stream, BinaryIO, str]]:
             start = file.read(40)
             file.seek(0)
             if not start:
-                raise AudioError(f"{name} is empty: it holds no bytes", "empty")
+                raise AudioError(f"{name} is empty: it holds no bytes; fetch it again or leave it out", "empty")
             if start.startswith(b"version https://git-lfs"):
                 raise AudioError(f"{name} is a Git LFS pointer, not the recording; run: git lfs pull", "corrupt")
             with _Stream(file) as sound:
                 low, high = RATES
                 if not low <= sound.samplerate <= high:
-                    expected = f"expected {low} to {high} Hz"
-                    raise AudioError(f"{name} is corrupt: its header says {sound.samplerate} Hz; {expected}", "corrupt")
+                    why = f"its header says {sound.samplerate} Hz; expected {low} to {high} Hz"
+                    raise AudioError(f"{name} is corrupt: {why}, fetch it again or leave it out", "corrupt")
                 if why := header_damage(sound, file):
                     raise AudioError(f"{name} {why}", "corrupt")
                 yield sound, file, name
     except AudioError:
         raise
     except OSError as error:
-        raise AudioError(f"{name} cannot be opened: {error.strerror}", "missing") from error
+        message = f"{name} cannot be opened: {error.strerror}; make it readable or leave it out"
+        raise AudioError(message, "missing") from error
     except (soundfile.SoundFileError, RuntimeError) as error:
         why = getattr(error, "error_string", str(error)).strip().rstrip(".")
-        raise AudioError(f"{name} is corrupt or no audio file: {why}", "corrupt") from error
+        expected = "WAV, FLAC, Ogg Vorbis, Opus or MP3 is expected, fetch it again or leave it out"
+        raise AudioError(f"{name} is corrupt or no audio file: {why}; {expected}", "corrupt") from error
 
 
 def _parts(cell) -> tuple[bytes | None, str | Path | None]:

@@ -1,6 +1,6 @@
 """What the splits of a corpus share, and which columns give its labels away."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -12,6 +12,7 @@ GROUPS = ("speaker", "site", "recording", "session")
 # sentences read by everybody are a property of parallel corpora; worth knowing, no defect
 INFORMATION = ("sentence_id", "text")
 # columns that name a group or a place, or say what was said: they may follow the label
+SOURCE = "source"  # `load_corpus` fills it where it joins corpora
 EXPLAINED = {*GROUPS, *INFORMATION, "audio", "id", "cluster", "latitude", "longitude", "duration"}
 
 
@@ -40,21 +41,29 @@ def _splits_of_values(splits: Mapping, name: str) -> tuple[dict, dict, int]:
     return where, examples, unknown
 
 
-def leakage(splits: Mapping, by: Iterable[str] = (*GROUPS, "sentence_id")) -> pd.DataFrame:
-    """What is found in more than one split.
+def leakage(splits: Mapping, by: Iterable[str] | None = None, label: str = "dialect") -> pd.DataFrame:
+    """What is found in more than one split, and whether it gives the label away.
 
     Args:
         splits: name -> `datasets.Dataset`, such as a `DatasetDict`.
-        by: columns to look at. One that does not exist counts as unknown for every example.
+        by: columns to look at. One that does not exist counts as unknown for every example. Default: speaker, site,
+            recording, session, sentence_id, and source where sources were joined.
+        label: column with the classes.
 
     Returns:
         One row per column of `by` (the index), with the columns `values` (how many there are), `crossing` (values
         in more than one split), `examples` (examples with such a value, over all splits), `unknown` (examples
-        without a value, about which nothing can be said) and `leaks` (whether the crossing spoils the split: True
-        for groups of recordings, always False for `sentence_id` and `text`).
+        without a value, about which nothing can be said), `leaks` (whether the crossing spoils the split: True
+        for groups of recordings, always False for `sentence_id`, `text` and `source`) and `determines_label` (whether
+        the column is one that `label_determined_by` names).
     """
+    if by is None:
+        joined = any(SOURCE in dataset.column_names for dataset in splits.values())
+        by = (*GROUPS, "sentence_id", *([SOURCE] if joined else []))
+    by = [by] if isinstance(by, str) else list(by)
+    telling = _determined(list(splits.values()), label, [name for name in by if name not in EXPLAINED], "speaker")
     table = {}
-    for name in [by] if isinstance(by, str) else by:
+    for name in by:
         where, examples, unknown = _splits_of_values(splits, name)
         crossing = [value for value, names in where.items() if len(names) > 1]
         table[name] = {
@@ -62,9 +71,10 @@ def leakage(splits: Mapping, by: Iterable[str] = (*GROUPS, "sentence_id")) -> pd
             "crossing": len(crossing),
             "examples": sum(examples[value] for value in crossing),
             "unknown": unknown,
-            "leaks": bool(crossing) and name not in INFORMATION,
+            "leaks": bool(crossing) and name not in (*INFORMATION, SOURCE),
+            "determines_label": name in telling,
         }
-    columns = ["values", "crossing", "examples", "unknown", "leaks"]
+    columns = ["values", "crossing", "examples", "unknown", "leaks", "determines_label"]
     return pd.DataFrame.from_dict(table, orient="index", columns=columns).rename_axis("column")
 
 
@@ -86,7 +96,9 @@ def assert_no_leakage(splits: Mapping, by: Iterable[str] = GROUPS) -> None:
             found.append(f"{len(crossing)} values of {name!r} are in more than one split: {shown}{more}")
     if found:
         names = ", ".join(repr(name) for name in ([by] if isinstance(by, str) else by))
-        raise CorpusError(". ".join(found) + f". Split again with group_split(dataset, by=({names},))")
+        raise CorpusError(
+            ". ".join(found) + f". Split again with group_split(dataset, by=({names},)) or hf-dialects split"
+        )
 
 
 def label_determined_by(
@@ -96,7 +108,9 @@ def label_determined_by(
 
     Such a column (one `source` or one recording device per dialect) cannot be told from the dialect: a classifier
     may answer by the channel alone, and its accuracy means nothing. A missing value counts as a value, since a
-    column filled for one dialect only gives that dialect away too.
+    column filled for one dialect only gives that dialect away too. The column `source` of joined corpora also counts
+    where it settles the label in part: when no label is found in two sources, what tells two corpora apart tells
+    their labels apart.
 
     Args:
         columns: columns to look at; default all of a single value per row that the corpus schema does not explain.
@@ -105,18 +119,33 @@ def label_determined_by(
     Returns:
         column -> number of its values. Empty for a corpus with one label.
     """
-    labels = column_values(dataset, label)
+    column_values(dataset, label)  # must be there
     if columns is None:
         columns = [name for name in dataset.column_names if name not in EXPLAINED | {label}]
         columns = [name for name in columns if hasattr(dataset.features[name], "dtype")]
         columns = [name for name in columns if dataset.features[name].dtype not in ("dict", "list", "binary")]
-    speakers = set(column_values(dataset, group)) - {None} if group in dataset.column_names else set()
-    bound = len(speakers) or len(labels)
+    return _determined([dataset], label, columns, group)
+
+
+def _determined(datasets: Sequence, label: str, columns: Iterable[str], group: str) -> dict[str, int]:
+    """`label_determined_by` over several datasets; a column that one of them lacks is empty there."""
+
+    def values(name: str) -> list:
+        return [
+            value
+            for dataset in datasets
+            for value in (column_values(dataset, name) if name in dataset.column_names else [None] * len(dataset))
+        ]
+
+    labels = values(label)
+    bound = len(set(values(group)) - {None}) or len(labels)
     found = {}
     for name in columns if len(set(labels)) > 1 else ():
         labels_of = {}
-        for value, gold in zip(column_values(dataset, name), labels, strict=True):
+        for value, gold in zip(values(name), labels, strict=True):
             labels_of.setdefault(value, set()).add(gold)
-        if len(labels_of) < bound and all(len(gold) == 1 for gold in labels_of.values()):
+        whole = all(len(gold) == 1 for gold in labels_of.values())
+        apart = name == SOURCE and len(labels_of) > 1 and sum(map(len, labels_of.values())) == len(set(labels))
+        if len(labels_of) < bound and (whole or apart):
             found[name] = len(labels_of)
     return found

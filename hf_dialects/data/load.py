@@ -107,8 +107,9 @@ def _check_ids(parts: Sequence[Part]) -> None:
     twice = [id for id, n in counts.items() if n > 1]
     if twice:
         raise CorpusError(
-            f"{len(twice)} ids occur more than once: {', '.join(twice[:5])}; ids are the paths of the files without "
-            "suffix unless there is a column id (or columns={'id': …}) with unique values"
+            f"in {' and '.join(dict.fromkeys(part.source for part in parts))} {len(twice)} ids occur more than once: "
+            f"{', '.join(twice[:5])}; ids are the paths of the files without suffix unless there is a column id (or "
+            "columns={'id': …}) with unique values. List each recording once, or give such a column"
         )
 
 

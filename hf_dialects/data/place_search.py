@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 
 ATTEMPTS = 20  # random starts of the search before the exact solver is asked
-NODES = 500  # of the solver's search tree; a limit in seconds would make results depend on the machine
+WORK = 300_000  # nodes of the solver's search tree times places; a limit in seconds would hang on the machine
 TOLERANCE = 1e-6  # examples
 
 
@@ -176,7 +176,7 @@ def solve(n: np.ndarray, regions: np.ndarray, targets: np.ndarray) -> tuple[np.n
         integrality=np.r_[np.ones(n_binary), np.zeros(n_splits)],
         bounds=Bounds(0, np.r_[np.ones(n_binary), np.full(n_splits, np.inf)]),
         constraints=constraints,
-        options={"node_limit": NODES, "mip_rel_gap": 0.0},
+        options={"node_limit": WORK // n_places + 1, "mip_rel_gap": 0.0},
     )
     bound = 0.0 if found.mip_dual_bound is None else max(0.0, found.mip_dual_bound - TOLERANCE)
     if found.x is None:

@@ -1,8 +1,9 @@
 """Splits by place: every place in one split, every region in every split."""
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -114,8 +115,9 @@ def place_split(
     n = np.bincount(place_of)
 
     used, seen, found = np.zeros(len(n), dtype=int), np.zeros(len(n), dtype=int), []
+    exact = cache(lambda: place_search.solve(n, region_of, n.sum() * sizes))  # the same for every repeat
     for repeat in range(repeats):
-        split_of, targets, bound = _assign(n, region_of, sizes, used, seen, seed, repeat, rounding)
+        split_of, targets, bound = _assign(n, region_of, sizes, used, seen, seed, repeat, rounding, exact)
         used += split_of == len(names) - 1
         seen += (split_of > 0) & (split_of < len(names) - 1)
         found.append(_result(dataset, kept, place_of, place_names, split_of, names, n, targets, bound, left_out))
@@ -199,7 +201,7 @@ def _without_labels(dataset, region: str, left_out: Mapping[str, int]):
     return dataset.select_columns(columns)
 
 
-def _assign(n, regions, sizes, used, seen, seed: int, repeat: int, rounding: str):
+def _assign(n, regions, sizes, used, seen, seed: int, repeat: int, rounding: str, exact: Callable):
     """Split (G,) of each place, targets (S,) and the proven lower bound of the deviation from them."""
     n_places = np.bincount(regions)
     targets = n.sum() * sizes
@@ -222,12 +224,12 @@ def _assign(n, regions, sizes, used, seen, seed: int, repeat: int, rounding: str
             if cost < bound + place_search.TOLERANCE:
                 return start, targets, bound
     if rounding == "nearest":
-        exact, proven = place_search.solve(n, regions, targets)
+        solution, proven = exact()
         bound = max(bound, proven)
-        if repeat == 0 and exact is not None:
-            cost = place_search.deviation(exact, n, targets)
+        if repeat == 0 and solution is not None:
+            cost = place_search.deviation(solution, n, targets)
             if cost < best[0] - place_search.TOLERANCE:
-                best = cost, exact
+                best = cost, solution
     return best[1], targets, bound
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from hf_dialects.data.audio import SAMPLING_RATE, decode, is_silent
+from hf_dialects.disk import KEPT, disk_space
 from hf_dialects.errors import AudioError, CorpusError
 
 
@@ -30,10 +31,10 @@ def check_clip(cell, id: str, minimum_s: float, sampling_rate: int = SAMPLING_RA
     seconds = len(waveform) / sampling_rate
     if seconds < minimum_s:
         return 0.0, Skipped(
-            id, "too short", f"{id} lasts {seconds:.3f} s; the encoder needs at least {minimum_s:.3f} s"
+            id, "too short", f"{id} lasts {seconds:.3f} s; the encoder needs at least {minimum_s:.3f} s. Leave it out"
         )
     if is_silent(waveform):
-        return 0.0, Skipped(id, "silent", f"{id} holds no sound: its {seconds:.2f} s are digital silence")
+        return 0.0, Skipped(id, "silent", f"{id} holds no sound: its {seconds:.2f} s are digital silence. Leave it out")
     return seconds, None
 
 
@@ -76,7 +77,8 @@ def count_reasons(skipped: list[Skipped]) -> dict[str, int]:
 def write_skipped(skipped: list[Skipped], path: Path) -> None:
     """`skipped.csv`: id, reason, message."""
     frame = pd.DataFrame([asdict(one) for one in skipped], columns=["id", "reason", "message"])
-    frame.to_csv(path, index=False)
+    with disk_space(path, KEPT):
+        frame.to_csv(path, index=False)
 
 
 def read_skipped(path: Path) -> list[Skipped]:

@@ -75,7 +75,8 @@ def write_records(folds: Sequence, folder: Path, options: dict) -> dict:
     """
     import pandas as pd
 
-    by = tuple(dict.fromkeys((*options["by"], *SHARED)))
+    source = ["source"] if "source" in next(iter(folds[0].values())).column_names else []
+    by = tuple(dict.fromkeys((*options["by"], *SHARED, *source)))
     places, tables, records = [], [], []
     for number, splits in enumerate(folds):
         table = leakage(splits, by=by)

@@ -51,7 +51,7 @@ def conformed(
     ]
     for part in parts:
         if not part.streamed and not len(part.dataset):
-            raise CorpusError(f"{_named(part.split, [part])} holds no recording")
+            raise CorpusError(f"{_named(part.split, [part])} holds no recording; fill it, or leave it out")
     roles = [find_roles(part.dataset.features, asked, part.source) for part in parts]
     names = _names(parts, roles, "dialect", labels)
     clusters = _names(parts, roles, "cluster", None)
@@ -140,7 +140,7 @@ def joined(parts: Sequence[Part], streaming: bool) -> dict:
     for name in sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name)):
         here = [part for part in parts if part.split == name]
         if not any(part.streamed or len(part.dataset) for part in here):
-            raise CorpusError(f"{_named(name, here)} holds no recording with one of the labels wanted")
+            raise CorpusError(f"{_named(name, here)} holds no recording with one of the labels wanted; name others")
         datasets = [_stream(part) if streaming else part.dataset for part in here]
         result[name] = concatenate_datasets(datasets) if len(datasets) > 1 else datasets[0]
     return result
@@ -160,7 +160,9 @@ def _names(parts: Sequence[Part], roles: Sequence[Mapping], role: str, wanted: S
     names = class_names([(part.dataset, column) for part, column in columns])
     unknown = [name for name in wanted or () if name not in names]
     if unknown:
-        raise CorpusError(f"no label is called {unknown[0]!r}; there are {', '.join(names)}")
+        sources = " and ".join(dict.fromkeys(part.source for part in parts))
+        advice = f"there are {', '.join(names)}; choose from these with labels="
+        raise CorpusError(f"in {sources} no label is called {unknown[0]!r}; {advice}")
     return names if wanted is None else list(dict.fromkeys(wanted))
 
 

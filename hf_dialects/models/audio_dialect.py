@@ -41,7 +41,7 @@ def load_audio(audio, sampling_rate: int) -> np.ndarray:
             f"{name} has shape {waveform.shape}: one channel (S,) is expected; take the mean of the channels"
         )
     if not waveform.size:
-        raise ValueError(f"{name} holds no samples")
+        raise ValueError(f"{name} holds no samples: record it again")
     if why := _odd_rate(rate):
         raise ValueError(f"{name} {why}")
     if not np.isfinite(waveform).all():
@@ -63,7 +63,7 @@ def _read(audio, name: str) -> tuple[np.ndarray, int]:
             return False  # a seek after each block would hide where a stream breaks off
 
     if not isinstance(audio, bytes) and not Path(audio).is_file():
-        raise ValueError(f"{name} cannot be read as audio: there is no such file")
+        raise ValueError(f"{name} cannot be read as audio: there is no such file, correct the path")
     try:
         with io.BytesIO(audio) if isinstance(audio, bytes) else open(audio, "rb") as file:
             # only the content says what it is: from a name that ends in .raw soundfile would conclude otherwise

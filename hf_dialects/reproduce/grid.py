@@ -59,6 +59,7 @@ def run_grid(
     out: Path,
     shared: tuple[str, ...] = (),
     progress: bool = True,
+    part: tuple[int, int] = (1, 1),
     callbacks: tuple = (),
 ) -> None:
     """Train and evaluate whatever is not finished yet.
@@ -69,6 +70,7 @@ def run_grid(
     Args:
         data: one per split.
         shared: overrides of every recipe.
+        part: (k, n) takes every n-th run from the k-th on, for n processes side by side.
 
     Raises:
         CorpusError: `out` holds runs on other recordings.
@@ -76,7 +78,7 @@ def run_grid(
     """
     for split, screened in enumerate(data):
         note_split(screened, out / f"split-{split}")
-    runs = list(runs_of(cells, len(data), seeds, out))
+    runs = list(runs_of(cells, len(data), seeds, out))[part[0] - 1 :: part[1]]
     recipes = [run.cell.resolved(run.seed, shared) for run in runs]
     for run, recipe in zip(runs, recipes, strict=True):
         if (run.folder / "recipe.yaml").is_file():  # before anything is trained

@@ -1,6 +1,7 @@
 """The splits that a grid runs on: the corpus's own, or several drawn from it, noted on disk so that they stay."""
 
 import json
+import os
 from collections import defaultdict
 from pathlib import Path
 
@@ -76,7 +77,9 @@ def note_split(data: Screened, folder: Path) -> None:
             )
         return
     folder.mkdir(parents=True, exist_ok=True)
-    note.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    unfinished = folder / f".{NOTE}.{os.getpid()}"
+    unfinished.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    unfinished.replace(note)
 
 
 def _values(rows: Dataset, by: tuple[str, ...]) -> dict[str, list[str]]:

@@ -39,6 +39,7 @@ class TableOptions:
         figures: whether the paper's figures are made, too.
         smoke: tiny encoders, few steps, the fixture.
         out: folder of the runs.
+        part: (k, n), see `run_grid`.
         progress: whether bars are shown.
     """
 
@@ -55,6 +56,7 @@ class TableOptions:
     overrides: tuple[str, ...] = ()
     figures: bool = False
     smoke: bool = False
+    part: tuple[int, int] = (1, 1)
     progress: bool = True
 
 
@@ -85,7 +87,7 @@ def run_table(options: TableOptions, tell: Callable[[str], None] = print) -> tup
         folder = options.out / f"split-{number}"
         note_split(one, folder)
         measure_baselines(one, wanted, folder, options.progress)
-    run_grid(cells, data, options.seeds, options.out, shared, options.progress)
+    run_grid(cells, data, options.seeds, options.out, shared, options.progress, options.part)
     content = summarise(
         options.experiment, cells, options.splits, options.seeds, options.out, draws=100 if options.smoke else 2000
     )

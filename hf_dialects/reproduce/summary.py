@@ -32,10 +32,12 @@ def summarise(
         draws: of the bootstrap of a comparison.
 
     Returns:
-        {"table", "seeds", "splits", "cells": [{"cell", "columns", "missing", "published", "runs": [{"split", "seed",
-        "state", "message", metric: value …}], "summary": {metric: see `spread`}}], "baselines": [of every split: {name: {"accuracy", "macro_f1"}}],
-        "comparisons": [{"split",
-        "baseline", "correction": "holm", "tests", "contrasts": rows as of `evaluation.compare`}]}
+        {"table", "seeds", "splits",
+        "cells": [{"cell", "columns", "missing", "published", "runs": [{"split", "seed", "state", "message", metric:
+            value …}], "summary": {metric: see `spread`}}],
+        "baselines": [of every split: {name: {"accuracy", "macro_f1"}}],
+        "comparisons": [{"split", "baseline", "correction": "holm", "tests", "contrasts": rows as of
+            `evaluation.compare`}]}
     """
     rows = []
     for cell in cells:

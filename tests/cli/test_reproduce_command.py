@@ -15,6 +15,7 @@ import pytest
             ("salvi-table3", "--data", "nowhere", "--encoders", "xlsr-53,wavlm-large"),
             "error: table 3 is of one encoder",
         ),
+        (("salvi-table2", "--smoke", "--part", "3/2"), "error: --part is '3/2'; it must be of the form 2/4"),
         (("salvi-table2", "--data", "nowhere", "training.batch=3"), "did you mean training.batch_size?"),
     ],
 )

@@ -269,10 +269,11 @@ def shared_sentence() -> DatasetDict:
 
 def test_leakage_counts_what_crosses():
     table = leakage(shared_sentence(), by=("speaker", "site", "sentence_id", "session"))
-    assert table.loc["speaker"].tolist() == [2, 1, 2, 1, True]  # values, crossing, examples, unknown, leaks
-    assert table.loc["site"].tolist() == [2, 0, 0, 2, False]
-    assert table.loc["sentence_id"].tolist() == [2, 1, 3, 0, False]
-    assert table.loc["session"].tolist() == [0, 0, 0, 4, False]
+    assert list(table) == ["values", "crossing", "examples", "unknown", "leaks", "determines_label"]
+    assert table.loc["speaker"].tolist() == [2, 1, 2, 1, True, False]
+    assert table.loc["site"].tolist() == [2, 0, 0, 2, False, False]
+    assert table.loc["sentence_id"].tolist() == [2, 1, 3, 0, False, False]
+    assert table.loc["session"].tolist() == [0, 0, 0, 4, False, False]
 
 
 def test_leakage_is_named():

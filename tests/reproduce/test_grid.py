@@ -112,6 +112,8 @@ def test_a_kill_loses_at_most_one_run_and_changes_nothing(grid, tmp_path):
     options = TableOptions(**OPTIONS, out=whole, objectives=("multi_similarity",), settings=("pretraining",))
     cells, data = cells_of(options), splits_of(options, {})
     shared = (*SHARED, "evaluation.baselines=false")
+    run_grid(cells, data, 1, tmp_path, shared, progress=False, part=(2, 3))
+    assert [run.state for run in runs_of(cells, 1, 1, tmp_path)] == ["not run", "finished", "not run"]
     with pytest.raises(KeyboardInterrupt):
         run_grid(cells, data, 1, tmp_path, shared, progress=False, callbacks=(Kill(),))
     runs = list(runs_of(cells, 1, 1, tmp_path))
