@@ -3,8 +3,8 @@
     python benchmarks/salvi_embedded.py --seeds 5
 
 The small log-mel encoder of the recipe `demo`, from scratch, with equal steps in every stage; a control trains plainly
-for as many steps as both stages take together. Runs stand in runs/salvi-embedded/; finished ones are taken from there, a
-broken one goes on, so the command can be stopped and started again, or run as `--part 1/2` and `--part 2/2` side by
+for as many steps as both stages take together. Runs stand in runs/salvi-embedded/; finished ones are taken from there,
+a broken one goes on, so the command can be stopped and started again, or run as `--part 1/2` and `--part 2/2` side by
 side. Writes benchmarks/salvi_embedded.md, in which cells that are not finished say so.
 """
 

@@ -20,7 +20,7 @@ class Clips(Dataset):
         {"row": int, "label": int, "clip": (S,) or (F, M) float32}
     """
 
-    def __init__(self, dataset, cache_bytes: int = 2**30, **preparation):
+    def __init__(self, dataset, *, cache_bytes: int = 2**30, **preparation):
         self.dataset = dataset
         self.ids = list(dataset["id"])
         self.labels = list(dataset["dialect"])

@@ -112,6 +112,8 @@ def _flac_contradiction(file: BinaryIO) -> str | None:
     first = _flac_frame(_read(file, _flac_audio(file), 32))
     if first is not None and first[0] not in (0, rate):
         return f"its header says {rate} Hz, its frames say {first[0]} Hz"
+    if first is not None and 0 < total < first[3]:
+        return f"its header states {total} samples, its first frame holds {first[3]}"
     tail = _read(file, max(0, _size(file) - TAIL), TAIL)
     starts = [match.start() for match in re.finditer(rb"\xff[\xf8\xf9]", tail)]
     frames = [frame for start in starts if (frame := _flac_frame(tail[start : start + 32])) and frame[0] in (0, rate)]

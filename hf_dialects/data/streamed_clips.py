@@ -32,7 +32,7 @@ class StreamedClips(IterableDataset):
         {"row": -1, "id": str, "label": int, "clip": (S,) or (F, M) float32}
     """
 
-    def __init__(self, stream, rank: int = 0, world_size: int = 1, buffer: int = 1000, **preparation):
+    def __init__(self, stream, rank: int = 0, world_size: int = 1, *, buffer: int = 1000, **preparation):
         self.stream, self.rank, self.world_size, self.buffer = stream, rank, world_size, buffer
         self.prepare = Preparation(**preparation)
         self.skipped: Counter[str] = Counter()  # of this process; workers keep their own

@@ -212,7 +212,9 @@ def longest_input_s(feature_extractor) -> float | None:
     """Seconds that extractor and encoder take in one pass; None where any length goes."""
     if _is_whisper(feature_extractor):
         return feature_extractor.n_samples / feature_extractor.sampling_rate
-    if isinstance(getattr(feature_extractor, "max_length", None), int):  # the audio spectrogram transformer's, 10 ms hop
+    if isinstance(
+        getattr(feature_extractor, "max_length", None), int
+    ):  # the audio spectrogram transformer's, 10 ms hop
         return feature_extractor.max_length * 0.01
     return getattr(feature_extractor, "longest_s", None)
 

@@ -136,7 +136,9 @@ def clips(split, extractor, config, arguments: DialectTrainingArguments, trainin
             )
         options["spectral_augment"] = SpectralAugment.from_recipe(arguments.spectral_augment)
     crop_s = arguments.crop_s or config.window_s
-    return Clips(split, extractor.sampling_rate, crop_s=crop_s, training=training, seed=arguments.seed, **options)
+    return Clips(
+        split, sampling_rate=extractor.sampling_rate, crop_s=crop_s, training=training, seed=arguments.seed, **options
+    )
 
 
 def class_weights(data: Screened) -> list[float]:

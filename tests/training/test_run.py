@@ -192,9 +192,7 @@ def test_splits_of_the_corpus_are_taken_and_missing_ones_cut_off_by_group():
     splits, by = three_splits(corpus, {})
     assert by == ("speaker",)
     assert {name: len(split) for name, split in splits.items()} == {name: len(split) for name, split in corpus.items()}
-    splits, _ = three_splits(
-        DatasetDict(train=corpus["train"], test=corpus["test"]), {"split_sizes": (0.6, 0.2, 0.2)}
-    )
+    splits, _ = three_splits(DatasetDict(train=corpus["train"], test=corpus["test"]), {"split_sizes": (0.6, 0.2, 0.2)})
     speakers = [set(splits[name]["speaker"]) for name in ("train", "validation", "test")]
     assert all(speakers)
     assert sum(map(len, speakers)) == len(set.union(*speakers))
@@ -209,3 +207,14 @@ def test_corpus_without_groups_is_refused_with_the_way_out():
         three_splits(corpus, {})
     with pytest.raises(CorpusError, match=r"data.split_by names 'village'"):
         three_splits(corpus, {"split_by": ["village"]})
+
+
+def test_recordings_are_analysed_once_and_not_every_epoch(screened, tmp_path, monkeypatch):
+    from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor
+    from hf_dialects.training import fit as module
+
+    calls = []
+    analyse = DialectFeatureExtractor.log_mel
+    monkeypatch.setattr(DialectFeatureExtractor, "log_mel", lambda self, one: calls.append(1) or analyse(self, one))
+    module.fit(screened, recipe(training__num_train_epochs=3), tmp_path, progress=False)
+    assert len(calls) == len(screened.splits["train"]) + len(screened.splits["validation"])
