@@ -2,9 +2,9 @@
 
     python benchmarks/objectives_on_recordings.py DATA --labels Hindi,Marathi,Chinese,English --seeds 3
 
-Every arm sees the same folds, crops, order and number of steps; a seed changes initialisation and order only. Runs
-stand in runs/objectives/ARM/seed-N; finished ones are taken from there, so the command can be stopped and started again.
-Writes benchmarks/objectives_on_recordings.md.
+Every arm sees the same folds, crops, order and number of steps; a seed changes initialisation and order only.
+Runs stand in runs/objectives/ARM/seed-N; finished ones are taken from there, so the command can be stopped and
+started again. Writes benchmarks/objectives_on_recordings.md.
 """
 
 import argparse
