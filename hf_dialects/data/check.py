@@ -200,7 +200,7 @@ def _recordings(rows: pd.DataFrame, clips: list[Clip]) -> Iterator[Problem]:
             yield Problem(clip.error.reason, id, f"{id}: {clip.error}", "error")
             continue
         if clip.silent:
-            yield Problem("silent", id, f"{id} holds no sound in its {clip.seconds:.2f} s")
+            yield Problem("silent", id, f"{id} holds no sound in its {clip.seconds:.2f} s; leave it out")
         if clip.clipped > CLIPPED_SHARE:
             yield Problem("clipped", id, f"{id}: {clip.clipped:.1%} of its samples reach full scale")
         if pd.notna(stated) and abs(stated - clip.seconds) > max(0.1, 0.02 * clip.seconds):
@@ -280,7 +280,8 @@ def _groups(rows: pd.DataFrame, splits: Mapping, label: str) -> Iterator[Problem
         message = (
             f"the {n} values of the column {name} settle the dialect: what tells them apart may be all a model learns"
         )
-        yield Problem("shortcut", name, _of_sources(rows, n) if name == "source" else message)
+        in_part = name == "source" and rows.groupby(name, dropna=False)["dialect"].nunique().max() > 1
+        yield Problem("shortcut", name, _of_sources(rows, n) if in_part else message)
     if rows["source"].nunique() > 1:
         sources = rows.groupby("speaker")["source"].nunique()
         both = list(sources[sources > 1].index)
@@ -292,7 +293,7 @@ def _groups(rows: pd.DataFrame, splits: Mapping, label: str) -> Iterator[Problem
 
 
 def _of_sources(rows: pd.DataFrame, n_sources: int) -> str:
-    """What it means that no dialect is found in two sources."""
+    """What it means that no dialect is found in two sources, of which some hold several."""
     labelled = rows[rows["dialect"].notna()]
     with_source = labelled.groupby("source", dropna=False)["dialect"].agg(lambda names: names.value_counts().iloc[0])
     right, plain = with_source.sum() / len(labelled), labelled["dialect"].value_counts().iloc[0] / len(labelled)

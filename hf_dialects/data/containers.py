@@ -6,6 +6,7 @@ Needs nothing but the standard library: models/containers_dialect.py is a copy t
 import re
 import zlib
 from collections.abc import Iterator
+from itertools import pairwise
 from struct import unpack
 from typing import BinaryIO
 
@@ -118,11 +119,13 @@ def _flac_contradiction(file: BinaryIO) -> str | None:
     starts = [match.start() for match in re.finditer(rb"\xff[\xf8\xf9]", tail)]
     frames = [frame for start in starts if (frame := _flac_frame(tail[start : start + 32])) and frame[0] in (0, rate)]
     # samples can look like one frame header, but not like one that goes on from another
-    for before, (_, number, in_blocks, length) in zip(reversed(frames[:-1]), reversed(frames[1:]), strict=True):
-        if before[2] == in_blocks and number == before[1] + (1 if in_blocks else before[3]):
-            end = number * (int.from_bytes(head[8:10], "big") if in_blocks else 1) + length
-            return f"its header states {total} samples, its frames go on to {end}" if total and end > total else None
-    return None
+    sure = [first] if first is not None else []
+    for before, frame in pairwise(frames):
+        if before[2] == frame[2] and frame[1] == before[1] + (1 if frame[2] else before[3]):
+            sure.append(frame)
+    block = int.from_bytes(head[8:10], "big")
+    end = max((number * (block if in_blocks else 1) + length for _, number, in_blocks, length in sure), default=0)
+    return f"its header states {total} samples, its frames go on to {end}" if total and end > total else None
 
 
 def _flac_audio(file: BinaryIO) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hf_dialects.data.leakage import GROUPS, column_values, leakage
 from hf_dialects.data.splits import split_fingerprint
+from hf_dialects.disk import disk_space
 from hf_dialects.errors import CorpusError
 
 SHARED = (*GROUPS, "sentence_id")
@@ -27,6 +28,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
     Raises:
         CorpusError: something lies in `folder`; a split on disk is never mixed with another.
+        DialectError: the disk is full.
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise CorpusError(f"{folder} exists and is not empty; name a new folder, or remove it")
@@ -34,7 +36,8 @@ def new_folder(folder: Path) -> Iterator[Path]:
     building = folder.with_name(f".{folder.name}-{os.getpid()}")
     building.mkdir()
     try:
-        yield building
+        with disk_space(folder, "nothing half-written stays"):
+            yield building
         building.rename(folder)
     except BaseException:
         shutil.rmtree(building, ignore_errors=True)

@@ -74,8 +74,10 @@ def _read(audio, name: str) -> tuple[np.ndarray, int]:
                 blocks = [] if why else list(_blocks(sound))
                 why = why or _shortfall(sound, sum(map(len, blocks))) or stream_damage(sound, data)
     except (soundfile.LibsndfileError, OSError, RuntimeError) as error:
+        why = getattr(error, "error_string", str(error)).rstrip(".")
         raise ValueError(
-            f"{name} cannot be read as audio ({error}); WAV, FLAC, Ogg Vorbis, Opus and MP3 can"
+            f"{name} cannot be read as audio ({why}); WAV, FLAC, Ogg Vorbis, Opus or MP3 is expected: convert it, or "
+            "fetch it again"
         ) from error
     if why:
         raise ValueError(f"{name} {why}")

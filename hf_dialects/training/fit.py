@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, set_seed
 from hf_dialects.data.augment import WaveformAugment
 from hf_dialects.data.clips import Clips
 from hf_dialects.data.spectral_augment import SpectralAugment
+from hf_dialects.disk import disk_space
 from hf_dialects.errors import RecipeError
 from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor
 from hf_dialects.saving import save_for_hub
@@ -63,7 +64,8 @@ def fit(
     if trainer.is_world_process_zero():
         history = {"best": trainer.state.best_model_checkpoint and Path(trainer.state.best_model_checkpoint).name}
         history |= {"best_value": trainer.state.best_metric, "log": trainer.state.log_history}
-        (run_dir / "history.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
+        with disk_space(run_dir / "history.json", "the checkpoints stay"):
+            (run_dir / "history.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
         save_for_hub(trainer.accelerator.unwrap_model(trainer.model), extractor, run_dir / "model")
     trainer.accelerator.wait_for_everyone()
     return trainer.is_world_process_zero()
