@@ -29,11 +29,14 @@ The generator is tests/damaged.py; the same inputs are judged by the tests.
 
 - refused: `decode` raised an `AudioError` that names the file; `load_audio` refused it, too, with a `ValueError`
 - decoded: both gave the same finite samples. Where the damage leaves them alone (other name, bytes appended, flipped
-  headers) they equal those of the intact recording; flipped samples leave the length as it was. MP3 has no checksums,
-  so damage within its frames is heard and not seen
+  headers) they equal those of the intact recording; flipped samples leave the length as it was. MP3 has no checksums:
+  flipped bytes there may change or shorten the sound unnoticed, and only that it is finite is asked
 - crashed: another exception, the end of the process, or more than {limit_mib} MiB of memory
 - hung: more than {limit_s} s
 - wrong: anything else, such as sound that is shorter than it was without a word
+
+Digital silence is decoded, but `check_clip` leaves it out of long jobs. The header of a WAV before other bytes makes
+noise of them and can be refused only where its length does not fit.
 """
 
 

@@ -14,14 +14,18 @@ import tiny
 import yaml
 from transformers import Trainer
 
-from hf_dialects.data.prepare import prepare_corpus
 from hf_dialects.data.shard_plan import plan_shards
 from hf_dialects.data.shards import write_shards
 from hf_dialects.errors import DialectError
 from hf_dialects.saving import save_for_hub
 
 RECIPE = {
-    "model": {"encoder": {"model_type": "whisper"} | tiny.WHISPER, "features": {"feature_size": 20}},
+    "model": {
+        "encoder": {"model_type": "whisper"} | tiny.WHISPER,
+        "features": {"feature_size": 20},
+        "window_s": 2.0,
+        "stride_s": 1.0,
+    },
     "training": {"num_train_epochs": 2, "batch_size": 8, "use_cpu": True},
     "evaluation": {"draws": 10, "baselines": False},
 }
@@ -80,8 +84,8 @@ def damaged_page(path: Path) -> None:
 
 
 NOT_AUDIO = (
-    "is corrupt or no audio file: Format not recognised; WAV, FLAC, Ogg Vorbis, Opus or MP3 is expected, fetch it again "
-    "or leave it out"
+    "is corrupt or no audio file: Format not recognised; WAV, FLAC, Ogg Vorbis, Opus or MP3 is expected, fetch it "
+    "again or leave it out"
 )
 UNREADABLE = "WAV, FLAC, Ogg Vorbis, Opus or MP3 is expected: convert it, or fetch it again"
 BREAKS_OFF = "breaks off: its header states 16000 bytes of samples, 7978 are there; fetch it again or leave it out"
@@ -365,11 +369,3 @@ def test_a_disk_that_is_full_while_a_model_is_saved(model, tmp_path, monkeypatch
         save_for_hub(network, tiny.feature_extractor("wav2vec2"), folder)
     assert (folder / "model.safetensors").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
-
-
-def test_a_corpus_that_is_not_where_it_should_be(tmp_path):
-    class Script:
-        NEEDS_SOURCE = True
-
-    with pytest.raises(DialectError, match=r"nowhere is not a folder; give the folder that holds the corpus"):
-        prepare_corpus(Script, tmp_path / "nowhere", tmp_path / "out")

@@ -56,6 +56,7 @@ def build_model(
     longest = longest_input_s(extractor)
     if options.get("window_s") is None and longest is not None:
         options["window_s"] = longest
+        options.setdefault("stride_s", min(3.0, longest / 2))
     return DialectForAudioClassification(DialectConfig(encoder_config=encoder_config, **options)), extractor
 
 

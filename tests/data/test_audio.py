@@ -8,6 +8,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hf_dialects.data import audio
 from hf_dialects.data.audio import clipped_share, decode, duration_s, encode, is_silent, resample
 from hf_dialects.errors import AudioError
 
@@ -328,3 +329,21 @@ def test_clipped_share_counts_samples_at_full_scale():
     assert clipped_share(wave) == pytest.approx(0.3)
     assert clipped_share(np.zeros(0)) == 0
     assert clipped_share(decode(encode(4 * chirp(1.0), 16000))) > 0.5
+
+
+@settings(max_examples=100, deadline=None)
+@given(from_rate=st.integers(1000, 768_000), to_rate=st.sampled_from([8000, 16000, 24000]))
+def test_filters_stay_small_and_rates_true_to_50_millionths(from_rate, to_rate):
+    up, down = audio._ratio(from_rate, to_rate)
+    assert down <= audio.LARGEST_FACTOR
+    assert up <= max(to_rate, audio.LARGEST_FACTOR)
+    assert up / down == pytest.approx(to_rate / from_rate, rel=50e-6)
+
+
+def test_samples_no_recorder_writes_are_refused_and_integers_written_as_floats_are_not():
+    wave = chirp(0.1)
+    assert np.abs(decode(file_of(wave * 2**31, 16000, "float wav"))).max() == pytest.approx(2**30, rel=1e-3)
+    wave[5] = 1e15
+    with pytest.raises(AudioError, match=r"is corrupt: a sample is 1e\+15; full scale is 1") as caught:
+        decode(file_of(wave, 16000, "float wav"))
+    assert caught.value.reason == "corrupt"

@@ -111,7 +111,7 @@ def test_unusable_recordings_are_errors_and_doubtful_ones_warnings(tmp_path):
     }
     assert kinds(found, "error") == {"missing", "corrupt", "empty"}
     assert str(tmp_path / "gone.wav") in by_kind["missing"].message
-    assert by_kind["silent"].message == "north3 holds no sound in its 0.20 s"
+    assert by_kind["silent"].message == "north3 holds no sound in its 0.20 s; leave it out"
     assert [one.severity for one in found.problems[:3]] == ["error"] * 3
 
 
@@ -254,7 +254,7 @@ def test_the_report_is_json_and_aligned_text():
     assert {
         "kind": "silent",
         "id": "north0",
-        "message": "north0 holds no sound in its 0.20 s",
+        "message": "north0 holds no sound in its 0.20 s; leave it out",
         "severity": "warning",
     } in (data["problems"])
     text = found.text()
