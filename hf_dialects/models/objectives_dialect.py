@@ -5,6 +5,7 @@ another label; S_ij is the cosine of z_i and z_j. Embeddings of any length go in
 """
 
 import inspect
+from abc import ABC, abstractmethod
 
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ from torch import nn
 SHORTEST = 1e-12  # an embedding of smaller norm has no direction
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """Mean of the terms that a subclass computes.
 
     Shapes: embeddings (B, P) of any float type, labels (B,) int → () float32, or float64 for float64 embeddings.
@@ -21,9 +22,9 @@ class Objective(nn.Module):
     Edge: a batch without any term gives 0 with a gradient path.
     """
 
+    @abstractmethod
     def terms(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """(B, P), (B,) → (number of terms,)."""
-        raise NotImplementedError
 
     def forward(self, embeddings: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1]:
