@@ -73,20 +73,21 @@ def train_folds(recipe: Recipe, run_dir: Path, k: int, progress: bool = True, tr
         pooled.append(found)
         skipped += read_skipped(folder / "skipped.csv")
     skipped = sorted(set(skipped), key=lambda one: one.id)
+    predictions = Predictions.joined(pooled)
     names = baseline_names(recipe.evaluation.get("baselines"))
     baselines = fold_baselines([data.splits for data in folds], names, progress=progress)
     rows = concatenate_datasets([data.splits["test"] for data in folds])
-    results = pool(folds, pooled, rows, baselines, recipe, skipped, started)
+    results = pool(folds, predictions, rows, baselines, recipe, skipped, started)
     write_skipped(skipped, run_dir / "skipped.csv")
-    add_breakdown(results, results_predictions(pooled), rows, folds[0], recipe)
-    results_predictions(pooled).write(run_dir / "predictions" / "test.parquet")
+    add_breakdown(results, predictions, rows, folds[0], recipe)
+    predictions.write(run_dir / "predictions" / "test.parquet")
     write_results(results, run_dir / "results.json")
     return results
 
 
 def pool(
     folds: list[Screened],
-    pooled: list[Predictions],
+    predictions: Predictions,
     rows: Dataset,
     baselines: dict[str, np.ndarray],
     recipe: Recipe,
@@ -95,7 +96,7 @@ def pool(
 ) -> dict:
     """results.json of the pooled predictions."""
     return build_results(
-        {"test": results_predictions(pooled)},
+        {"test": predictions},
         {"test": rows},
         folds[0].labels,
         cluster_of_each(folds[0].splits),
@@ -111,8 +112,3 @@ def pool(
         environment=environment(device(), time.time() - started),
         **bootstrap_options(recipe),
     )
-
-
-def results_predictions(pooled: list[Predictions]) -> Predictions:
-    """Predictions of all folds, one after the other."""
-    return Predictions.joined(pooled)
