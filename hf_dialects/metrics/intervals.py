@@ -89,7 +89,7 @@ def bootstrap_interval(
     values_of = evaluator(metric, arrays, resampling)
     values = np.concatenate([values_of(weights) for weights in resampling.draws(n, seed)])
     valid = values[~np.isnan(values)]
-    low, high = _ends(valid, value, expanded_tail((1 - level) / 2, resampling.degrees_of_freedom))
+    low, high = interval_ends(valid, value, expanded_tail((1 - level) / 2, resampling.degrees_of_freedom))
     warnings = [
         resampling.few_groups_warning(unit),
         None if len(valid) == n else f"{n - len(valid)} of {n} draws were empty",
@@ -112,7 +112,8 @@ def expanded_tail(tail: float, degrees_of_freedom: int) -> float:
     return float(stats.norm.cdf(stats.t.ppf(tail, degrees_of_freedom)))
 
 
-def _ends(draws: np.ndarray, value: float, tail: float) -> np.ndarray:
+def interval_ends(draws: np.ndarray, value: float, tail: float) -> np.ndarray:
+    """Low and high of `draws` (n,) at `tail` and 1 - `tail`, moved onto `value` where they are off; NaN if empty."""
     if len(draws) == 0:
         return np.array([np.nan, np.nan])
     bias = draws.mean() - value
