@@ -16,8 +16,10 @@ _MODULES = {
     "load_corpus": "load",
     "load_embedded": "synthetic",
     "load_fixture": "synthetic",
+    "low_resource_subsets": "subsets",
     "place_leakage": "place_split",
     "resample": "audio",
+    "subset_overlap": "subsets",
 }
 
 __all__ = ["leakage", "place_split", *_MODULES]

@@ -55,6 +55,14 @@ def as_probabilities(values) -> np.ndarray:
     return probabilities
 
 
+def labelled_probabilities(probabilities, labels) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (N, C) float64 and the gold class of each row (N,) int64, both checked."""
+    probabilities = as_probabilities(probabilities)
+    labels = as_labels("labels", labels, probabilities.shape[1])
+    check_same_length(probabilities=probabilities, labels=labels)
+    return probabilities, labels
+
+
 def as_weights(values, n: int) -> np.ndarray:
     """Row weights (n,) float64, finite, not negative, not all zero; ones for None."""
     if values is None:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from hf_dialects.errors import DialectError
-from hf_dialects.metrics.arrays import as_labels, as_probabilities, as_weights, check_same_length
+from hf_dialects.metrics.arrays import as_probabilities, as_weights, labelled_probabilities
 from hf_dialects.metrics.totals import Totals, additive, mean_totals, ratio
 
 
@@ -21,7 +21,7 @@ def expected_calibration_error(probabilities, labels, bins: int = 10) -> Totals:
     On a finite sample the value lies above that of the population, most where the model is well calibrated, and no
     bootstrap interval undoes that: read it beside `ece_bias_floor`.
     """
-    probabilities, labels = _rows(probabilities, labels)
+    probabilities, labels = labelled_probabilities(probabilities, labels)
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     return Totals(
         _binned(confidence, bins, confidence - correct),
@@ -33,7 +33,7 @@ def expected_calibration_error(probabilities, labels, bins: int = 10) -> Totals:
 @additive
 def negative_log_likelihood(probabilities, labels) -> Totals:
     """Mean of -log p(label), in nats, by weight; probabilities below 2.2e-16 count as 2.2e-16."""
-    probabilities, labels = _rows(probabilities, labels)
+    probabilities, labels = labelled_probabilities(probabilities, labels)
     gold = probabilities[np.arange(len(labels)), labels]
     return mean_totals(-np.log(np.clip(gold, np.finfo(np.float64).eps, 1.0)), labels)
 
@@ -44,7 +44,7 @@ def brier_score(probabilities, labels) -> Totals:
 
     Source: Brier 1950, "Verification of forecasts expressed in terms of probability".
     """
-    probabilities, labels = _rows(probabilities, labels)
+    probabilities, labels = labelled_probabilities(probabilities, labels)
     one_hot = labels[:, None] == np.arange(probabilities.shape[1])
     return mean_totals(np.square(probabilities - one_hot).sum(axis=1), labels)
 
@@ -54,7 +54,7 @@ def reliability_table(probabilities, labels, bins: int = 10, weights=None) -> di
 
     low, high: its edges; weight: of the rows in it; confidence, accuracy: their means, NaN in an empty bin.
     """
-    probabilities, labels = _rows(probabilities, labels)
+    probabilities, labels = labelled_probabilities(probabilities, labels)
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     row_weights = as_weights(weights, len(labels))
     weight, confidences, hits = (row_weights @ _binned(confidence, bins, x) for x in (1.0, confidence, correct))
@@ -80,13 +80,6 @@ def ece_bias_floor(probabilities, bins: int = 10, n: int = 200, seed: int = 0) -
     in_bin = _binned(confidence, bins, 1.0)[:, :-1]
     gaps = confidence @ in_bin - correct.astype(np.float64) @ in_bin  # (n, bins)
     return float(np.abs(gaps).sum(axis=1).mean() / len(confidence))
-
-
-def _rows(probabilities, labels) -> tuple[np.ndarray, np.ndarray]:
-    probabilities = as_probabilities(probabilities)
-    labels = as_labels("labels", labels, probabilities.shape[1])
-    check_same_length(probabilities=probabilities, labels=labels)
-    return probabilities, labels
 
 
 def _binned(confidence: np.ndarray, bins: int, values) -> sparse.csr_array:

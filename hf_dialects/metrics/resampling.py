@@ -130,11 +130,19 @@ def multiplicities(k: int, n: int, random: np.random.Generator) -> np.ndarray:
 def evaluator(metric: Callable, arrays: tuple, resampling: Resampling) -> Callable[[np.ndarray], np.ndarray]:
     """Function from the weights (n_cells, d) of draws to the metric's values (d,), NaN where a draw is empty.
 
-    Metrics made of totals are computed from the totals of cells, others are called once per draw with `weights`.
+    Metrics made of totals are computed from the totals of cells, prepared ones from the weights of rows, some draws at
+    a time; others are called once per draw with `weights`.
     """
-    totals = totals_of(metric)
+    totals, cell = totals_of(metric), resampling.cell
+    if prepare := getattr(metric, "prepare", None):
+        values_of, step = prepare(*arrays), max(1, _CHUNK // len(cell))
+
+        def some_at_a_time(weights: np.ndarray) -> np.ndarray:
+            parts = (weights[:, start : start + step] for start in range(0, weights.shape[1], step))
+            return np.concatenate([values_of(part[cell]) for part in parts])
+
+        return some_at_a_time
     if totals is None:
-        cell = resampling.cell
 
         def one_by_one(weights: np.ndarray) -> np.ndarray:
             columns = (column[cell] for column in weights.T)

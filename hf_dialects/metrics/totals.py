@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
-from hf_dialects.metrics.arrays import as_weights
+from hf_dialects.metrics.arrays import as_numpy, as_weights
 
 
 class Totals(NamedTuple):
@@ -55,6 +55,27 @@ def totals_of(metric: Callable) -> Callable[..., Totals] | None:
         inner = totals_of(metric.func)
         return inner and partial(inner, *metric.args, **metric.keywords)
     return getattr(metric, "totals", None)
+
+
+def prepared(prepare: Callable[..., Callable[[np.ndarray], np.ndarray]]) -> Callable[..., float]:
+    """Make a metric of a function that sorts (or whatever is costly) once for all resamplings.
+
+    The function takes the metric's arrays and returns one from weights (N, d) of d draws to values (d,), NaN where a
+    draw has none. It stays reachable as the metric's attribute `prepare`.
+    """
+
+    @wraps(prepare)
+    def metric(*arrays, weights=None) -> float:
+        values_of = prepare(*arrays)
+        return float(values_of(as_weights(weights, len(as_numpy(arrays[0])))[:, None])[0])
+
+    signature = inspect.signature(prepare)
+    weights = inspect.Parameter("weights", inspect.Parameter.KEYWORD_ONLY, default=None)
+    metric.__signature__ = signature.replace(
+        parameters=[*signature.parameters.values(), weights], return_annotation=float
+    )
+    metric.prepare = prepare
+    return metric
 
 
 def mean_totals(values: np.ndarray, gold: np.ndarray) -> Totals:

@@ -14,7 +14,7 @@ import torch
 from hf_dialects import metrics
 from hf_dialects.errors import DialectError
 from hf_dialects.metrics import evaluate_modules
-from hf_dialects.metrics.evaluate_modules import Calibration, ClusterAccuracy, DialectClassification
+from hf_dialects.metrics.evaluate_modules import Calibration, ClusterAccuracy, Detection, DialectClassification
 
 C = 5
 CLUSTERS = [0, 0, 1, 1, 2]
@@ -101,6 +101,18 @@ def test_tensors_and_lists(make):
     assert found[0]["brier"] == pytest.approx((0.125 + 0.5) / 2)
 
 
+def test_detection_equals_the_functions_with_its_options(make, rows):
+    probabilities, gold, _ = rows
+    found = make(Detection).compute(predictions=probabilities, references=gold, form="hard", clusters=CLUSTERS)
+    assert found == {
+        "c_avg": metrics.c_avg(probabilities, gold, form="hard", clusters=CLUSTERS),
+        "eer": metrics.mean_equal_error_rate(probabilities, gold),
+        "pooled_eer": metrics.pooled_equal_error_rate(probabilities, gold),
+    }
+    plain = make(Detection).compute(predictions=probabilities, references=gold)
+    assert plain["c_avg"] == metrics.c_avg(probabilities, gold) != found["c_avg"]
+
+
 def test_combined(make, rows):
     _, gold, predicted = rows
     both = evaluate.combine([make(DialectClassification), make(ClusterAccuracy, clusters=CLUSTERS)])
@@ -156,5 +168,5 @@ def test_loaded_by_path_without_network(tmp_path):
 
 def test_every_folder_holds_the_module_of_its_name():
     folders = sorted(path.name for path in FOLDER.iterdir() if path.is_dir() and path.name != "__pycache__")
-    assert folders == ["calibration", "cluster_accuracy", "dialect_classification"]
+    assert folders == ["calibration", "cluster_accuracy", "detection", "dialect_classification"]
     assert all((FOLDER / name / f"{name}.py").is_file() for name in folders)
