@@ -27,6 +27,27 @@ WAITING = 8
 KEPT_COLUMNS = (*GROUPING, "sentence_id")  # what intervals and tests resample
 
 
+@dataclass(frozen=True)
+class WindowLogits:
+    """What a model says of every window, W windows of N recordings.
+
+    Attributes:
+        owner: (W,) int64, which of the N recordings a window is cut from; each has at least one.
+        logits: (W, C) float64.
+    """
+
+    owner: np.ndarray
+    logits: np.ndarray
+
+    def probabilities(self, temperature: float = 1.0) -> np.ndarray:
+        """(N, C) float64, mean over the windows of each recording of softmax(logits / temperature)."""
+        each = torch.from_numpy(self.logits / temperature).softmax(-1).numpy()
+        counts = np.bincount(self.owner)
+        totals = np.zeros((len(counts), each.shape[1]))
+        np.add.at(totals, self.owner, each)
+        return totals / counts[:, None]
+
+
 @dataclass
 class Predictions:
     """What a model says of a corpus, N recordings.
@@ -39,6 +60,7 @@ class Predictions:
         speech_share: (N,) float64, share of the recording that is loud enough to be speech.
         embeddings: (N, P) float32, mean over the same windows; None unless asked for.
         skipped: recordings left out.
+        window_logits: of the windows that entered the mean; None unless asked for, and never written.
         grouping: "speaker", "site", "recording", "session" and "sentence_id", those that the corpus names → N values,
             None where unknown. Runs are compared over them without the corpus.
     """
@@ -51,6 +73,7 @@ class Predictions:
     embeddings: np.ndarray | None = None
     skipped: list[Skipped] = field(default_factory=list)
     grouping: dict[str, list[str | None]] = field(default_factory=dict)
+    window_logits: WindowLogits | None = None
 
     def write(self, path: Path) -> None:
         """Parquet with id, gold, probabilities, windows, speech_share and the columns of `grouping`."""
@@ -127,6 +150,7 @@ def predict(
     min_speech: float = 0.0,
     workers: int = 2,
     embeddings: bool = False,
+    window_logits: bool = False,
     progress: bool = True,
     name: str = "predicting",
 ) -> Predictions:
@@ -146,6 +170,7 @@ def predict(
             "no speech".
         workers: threads that decode.
         embeddings: also return the mean of the windows' embeddings (dialect models only).
+        window_logits: also return the logits of every window, such as `evaluation.temperature` needs.
 
     Raises:
         ValueError: `min_speech` is no share.
@@ -158,6 +183,8 @@ def predict(
     n_classes = config.num_labels
     totals, counts, shares = np.zeros((len(ids), n_classes)), np.zeros(len(ids), dtype=np.int64), np.zeros(len(ids))
     sums: dict[int, np.ndarray] = {}
+    owners: list[int] = []
+    each: list[np.ndarray] = []
     skipped: list[Skipped] = []
     rate = feature_extractor.sampling_rate
     window_s = window_s or getattr(config, "window_s", None)
@@ -177,7 +204,11 @@ def predict(
     with tqdm(total=len(ids), desc=name, unit="clip", disable=not progress) as bar:
         for batch in batches(windows(), batch_size, padding_leaks(getattr(config, "encoder_config", config))):
             output = model(**extract(feature_extractor, [waveform for _, waveform in batch]).to(model.device))
-            probabilities = output.logits.double().softmax(-1).cpu().numpy()
+            logits = output.logits.double().cpu()
+            probabilities = logits.softmax(-1).numpy()
+            if window_logits:
+                owners += [row for row, _ in batch]
+                each.append(logits.numpy())
             for position, (row, _) in enumerate(batch):
                 totals[row] += probabilities[position]
                 counts[row] += 1
@@ -206,6 +237,7 @@ def predict(
         embeddings=np.stack([sums[row] / counts[row] for row in kept]) if embeddings else None,
         skipped=sorted(skipped, key=lambda one: one.id),
         grouping={name: [values[row] for row in kept] for name, values in grouping.items()},
+        window_logits=WindowLogits(np.searchsorted(kept, owners), np.concatenate(each)) if window_logits else None,
     )
 
 

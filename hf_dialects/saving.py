@@ -12,6 +12,7 @@ from transformers import AutoFeatureExtractor, AutoModelForAudioClassification, 
 from hf_dialects import models
 from hf_dialects.disk import disk_space
 from hf_dialects.errors import CheckpointError
+from hf_dialects.models.configuration_dialect import DialectConfig, check_temperature
 from hf_dialects.models.encoder_dialect import MAY_BE_MISSING
 from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor
 from hf_dialects.models.modeling_dialect import DialectForAudioClassification, DialectModel
@@ -88,6 +89,28 @@ def model_files() -> list[Path]:
 def _update(path: Path, **entries) -> None:
     content = json.loads(path.read_text("utf-8")) | entries
     path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+
+
+def set_temperature(folder: str | Path, temperature: float) -> None:
+    """Write the temperature of a saved dialect model into its configuration; its weights stay untouched.
+
+    Raises:
+        CheckpointError: `folder` holds no dialect model.
+        ValueError: the temperature is not positive.
+    """
+    path = Path(folder) / CONFIG
+    settings = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    if settings.get("model_type") != DialectConfig.model_type:
+        raise CheckpointError(f"{folder} holds no dialect model, so it has no temperature; train one on top of it")
+    check_temperature(temperature)
+    unfinished = path.with_name(f".{CONFIG}.{os.getpid()}")
+    with disk_space(path, "the configuration stays as it was"):
+        try:
+            shutil.copyfile(path, unfinished)
+            _update(unfinished, temperature=temperature)
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
 
 def load_for_inference(path_or_id: str | Path, head: bool = True):

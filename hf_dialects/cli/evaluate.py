@@ -17,6 +17,9 @@ def evaluate(
     by: Annotated[
         str | None, typer.Option(help="Columns to break the result down by, such as gender,device,duration.")
     ] = None,
+    seconds: Annotated[
+        str | None, typer.Option(help="Edges of --by duration, such as 3,10,30; by default 1,2,4,8,16.")
+    ] = None,
     label_map: Annotated[
         Path | None, typer.Option(help="YAML, JSON or CSV: label of the model -> variety, where the names differ.")
     ] = None,
@@ -42,6 +45,7 @@ def evaluate(
       hf-dialects evaluate facebook/mms-lid-126 --data my_recordings --label-map languages.yaml --out runs/mms
     """
     shell.start()
+    from hf_dialects.cli.lists import numbers
     from hf_dialects.evaluation.label_map import describe_label_map
     from hf_dialects.evaluation.results import describe
     from hf_dialects.evaluation.standalone import evaluate_model
@@ -53,6 +57,7 @@ def evaluate(
         split=split,
         label=label,
         by=tuple(by.split(",")) if by else (),
+        seconds=numbers(seconds, float, "--seconds") if seconds else None,
         batch_size=batch_size,
         min_speech=min_speech,
         window_s=window,

@@ -22,6 +22,9 @@ def predict(
             min=0, max=1, help="Leave out windows with a smaller share of speech; a file with no other is 'no speech'."
         ),
     ] = 0.0,
+    calibrated: Annotated[
+        bool, typer.Option("--calibrated", help="Probabilities at the temperature that was fitted after training.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Name the dialect of recordings. A file that cannot be used is told about; the others are still classified.
@@ -38,7 +41,9 @@ def predict(
 
     paths = [path for given in files for path in (recordings_in(given) if given.is_dir() else [given])]
     network, feature_extractor = load_for_inference(model)
-    classify = DialectPipeline(model=network, feature_extractor=feature_extractor)
+    classify = DialectPipeline(model=network, feature_extractor=feature_extractor, calibrated=calibrated)
+    if calibrated and network.config.temperature == 1:
+        typer.echo("note: the model's temperature is 1: it was not calibrated, or needed nothing", err=True)
     failed = 0
     for path in tqdm(paths, desc="predicting", unit="file", disable=quiet or len(paths) == 1):
         try:

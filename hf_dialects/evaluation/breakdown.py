@@ -21,6 +21,8 @@ UNKNOWN = "(unknown)"
 SECONDS = (1, 2, 4, 8, 16)  # edges of `duration`
 QUANTILES = 4  # parts of any other column of numbers with more values than CATEGORIES
 CATEGORIES = 8
+METRICS = ("accuracy", "macro_f1", "weighted_f1", "cluster_accuracy", "c_avg", "eer")
+SHOWN = METRICS[:4]  # in the terminal
 
 
 def breakdown(
@@ -32,12 +34,13 @@ def breakdown(
     minimum: int = 20,
     draws: int = DRAWS,
     seed: int = 0,
+    seconds: Sequence[float] = SECONDS,
 ) -> list[dict]:
-    """Accuracy and macro F1, with intervals, of the utterances that share a value of a column.
+    """Scores, with intervals, of the utterances that share a value of a column.
 
-    Durations are cut at 1, 2, 4, 8 and 16 s, other columns of numbers with more than 8 values into quarters. Macro F1
-    is the mean over the dialects that a part holds: parts with other dialects are not strictly comparable, so their
-    number stands beside.
+    Durations are cut at 1, 2, 4, 8 and 16 s, other columns of numbers with more than 8 values into quarters. Macro F1,
+    C_avg and EER are means over the dialects that a part holds: parts with other dialects are not strictly comparable,
+    so their number stands beside.
 
     Args:
         predictions: of one split.
@@ -47,25 +50,32 @@ def breakdown(
         clusters: dialect → cluster; adds `cluster_accuracy`.
         minimum: utterances that a part needs to be called the worst.
         draws, seed: of the bootstrap.
+        seconds: edges of `duration`, rising.
 
     Returns:
         One dict per column and value: "column", "value", "n", "speakers" (None where unknown), "dialects", "accuracy",
-        "macro_f1", with clusters "cluster_accuracy" (entries as in `score`), and "worst": lowest accuracy among the
-        parts of the column with a known value and at least `minimum` utterances; none where fewer than two are left.
+        "macro_f1", "weighted_f1", "c_avg", "eer", with clusters "cluster_accuracy" (entries as in `score`), and
+        "worst": lowest accuracy among the parts of the column with a known value and at least `minimum` utterances;
+        none where fewer than two are left.
 
     Raises:
-        CorpusError: a column that the corpus does not have (names those it has), or no gold label at all.
+        CorpusError: a column that the corpus does not have (names those it has), no gold label at all, or edges that
+            do not rise.
     """
     by = (by,) if isinstance(by, str) else tuple(by)
+    if not seconds or any(low >= high for low, high in pairwise([0, *seconds])):
+        raise CorpusError(f"edges of durations are {tuple(seconds)}; expected rising seconds above 0, such as 3,10,30")
     labelled = np.flatnonzero(predictions.gold >= 0)
     if not len(labelled):
         raise CorpusError(f"none of the {len(predictions.ids)} utterances has a gold label; there is nothing to score")
     gold, probabilities = predictions.gold[labelled], predictions.probabilities[labelled]
     ids = [predictions.ids[row] for row in labelled]
     positions = positions_of(rows, ids)
-    parts_of = {column: parts(rows, column, positions) for column in by}  # before anything slow: names wrong columns
+    parts_of = {
+        column: parts(rows, column, positions, seconds) for column in by
+    }  # before anything slow: names wrong columns
     speakers = column_values(rows, "speaker") if "speaker" in rows.column_names else [None] * len(rows)
-    names = ["accuracy", "macro_f1"] + ["cluster_accuracy"] * (cluster_codes(labels, clusters) is not None)
+    cluster_codes(labels, clusters)  # before anything slow, too
     groups = find_groups(rows, ids, gold)
 
     table = []
@@ -83,7 +93,7 @@ def breakdown(
             of_column.append(
                 entry
                 | intervals(
-                    probabilities[members], gold[members], groups.part(members), labels, clusters, names, draws, seed
+                    probabilities[members], gold[members], groups.part(members), labels, clusters, METRICS, draws, seed
                 )
                 | {"worst": False}
             )
@@ -97,7 +107,7 @@ def describe_breakdown(table: Sequence[Mapping]) -> str:
     blocks = []
     for column in dict.fromkeys(row["column"] for row in table):
         of_column = [row for row in table if row["column"] == column]
-        metrics = [name for name in ("accuracy", "macro_f1", "cluster_accuracy") if name in of_column[0]]
+        metrics = [name for name in SHOWN if name in of_column[0]]
         lines = [
             [column, "n", "speakers", "dialects", *(name.replace("_f1", " F1").replace("_", " ") for name in metrics)]
         ]
@@ -117,8 +127,10 @@ def describe_breakdown(table: Sequence[Mapping]) -> str:
     return "\n\n".join(blocks)
 
 
-def parts(rows, column: str, positions: np.ndarray) -> dict[str, np.ndarray]:
+def parts(rows, column: str, positions: np.ndarray, seconds: Sequence[float] = SECONDS) -> dict[str, np.ndarray]:
     """Value or range → indices into `positions` of the utterances that have it, in order; unknown values last.
+
+    `seconds` are the edges of the column `duration`.
 
     Raises:
         CorpusError: there is no such column, or it holds no values that can be told apart, such as audio.
@@ -134,7 +146,7 @@ def parts(rows, column: str, positions: np.ndarray) -> dict[str, np.ndarray]:
         names = [class_names[value] if value is not None and value >= 0 else None for value in values]
         order = class_names
     elif column == "duration":
-        names, order = _binned(values, SECONDS, " s")
+        names, order = _binned(values, seconds, " s")
     elif _is_continuous(values):
         numbers = [value for value in values if value is not None]
         edges = np.unique(np.quantile(numbers, np.arange(1, QUANTILES) / QUANTILES))

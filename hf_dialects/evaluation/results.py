@@ -21,8 +21,9 @@ from hf_dialects.errors import CheckpointError, DialectError
 from hf_dialects.evaluation.breakdown import describe_breakdown
 from hf_dialects.evaluation.environment import anonymous
 from hf_dialects.evaluation.groups import positions_of
-from hf_dialects.evaluation.scores import DRAWS, confusion, per_dialect, score
+from hf_dialects.evaluation.scores import DRAWS, confusion, per_cluster, per_dialect, score
 from hf_dialects.evaluation.tables import aligned, with_interval
+from hf_dialects.evaluation.temperature import describe_calibration
 
 if TYPE_CHECKING:
     from hf_dialects.inference import Predictions
@@ -49,6 +50,8 @@ METRIC_NAMES = {  # in the order of the table
     "ece": "ECE",
     "nll": "NLL",
     "brier": "Brier",
+    "c_avg": "C_avg",
+    "eer": "EER",
 }
 BESIDE = ("accuracy", "macro_f1", "cluster_accuracy", "nll")  # of baselines in the table; results.json has all
 COMPARED = ("accuracy", "macro_f1")  # what a model has to be better in than its baselines
@@ -90,6 +93,8 @@ def build_results(
         "metrics": split → metric → entry, see `score`
         "baselines": baseline → split → metric → entry
         "per_dialect": split → dialect → precision, recall, f1, support, speakers
+        "per_cluster": split → cluster → n, dialects, accuracy, weighted_f1, see `scores.per_cluster`; only with two
+            clusters or more
         "confusion": split → counts (C, C), gold in rows, in the order of "labels"
         "labels", "seed", "selected_on"
         "data": "fingerprint"; "splits": split → n, hours, speakers, sha256; "leakage": column → values, crossing,
@@ -130,6 +135,9 @@ def build_results(
         "skipped": count_reasons(list(left_out.values())),
         "environment": _anonymous(environment or {}),
     }
+    by_cluster = {split: per_cluster(made, splits[split], **options) for split, made in predictions.items()}
+    if any(by_cluster.values()):
+        results["per_cluster"] = by_cluster
     return _plain(results)
 
 
@@ -196,16 +204,18 @@ def baselines_within(results: Mapping) -> list[str]:
 def describe(results: Mapping) -> str:
     """The table for the terminal: the model beside its baselines, with intervals and what they stand on.
 
-    A breakdown under the key "by" is shown below it.
+    A breakdown under the key "by" and what a temperature does, under "calibration", are shown below it.
     """
     parts = []
     if reached := baselines_within(results):
         parts.append("NOT SHOWN TO BE BETTER THAN A BASELINE\n" + "\n".join(f"  {one}" for one in reached))
     for split in _splits(results):
-        blocks = (_head(results, split), _table(results, split), _few(results, split), _beside(results, split))
+        blocks = (part(results, split) for part in (_head, _table, _few, _beside, _clusters))
         parts.append("\n".join(filter(None, blocks)))
     if results.get("by"):
         parts.append(describe_breakdown(results["by"]))
+    if results.get("calibration"):
+        parts.append(describe_calibration(results["calibration"]))
     if results["skipped"]:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(results["skipped"].items()))
         total = sum(results["skipped"].values())
@@ -250,6 +260,23 @@ def _beside(results: Mapping, split: str) -> str | None:
     rows = [["", *(METRIC_NAMES[metric] for metric in shown)]]
     for name, scores in {"model": model, **beside}.items():
         rows.append([name, *(with_interval(scores[metric]) for metric in shown)])
+    return "\n" + aligned(rows, indent="  ")
+
+
+def _clusters(results: Mapping, split: str) -> str | None:
+    """A line for every cluster of dialects."""
+    found = results.get("per_cluster", {}).get(split)
+    if not found:
+        return None
+    rows = [["cluster", "n", "dialects", "accuracy", "weighted F1"]]
+    for cluster, row in found.items():
+        numbers = [
+            str(row["n"]),
+            str(row["dialects"]),
+            with_interval(row["accuracy"]),
+            with_interval(row["weighted_f1"]),
+        ]
+        rows.append([cluster, *numbers, row["accuracy"]["warning"] or ""])
     return "\n" + aligned(rows, indent="  ")
 
 

@@ -18,11 +18,13 @@ from hf_dialects.metrics import (
     accuracy,
     bootstrap_interval,
     brier_score,
+    c_avg,
     cluster_accuracy,
     confusion_matrix,
     ece_bias_floor,
     expected_calibration_error,
     macro_f1,
+    mean_equal_error_rate,
     negative_log_likelihood,
     per_class,
     weighted_f1,
@@ -60,8 +62,9 @@ def score(
 
     Returns:
         Metric name → {"value", "low", "high", "n", "groups", "warning", "group_unit", "strata", "crossed"} for
-        accuracy, macro_f1, weighted_f1, cluster_accuracy, ece, nll and brier. "ece" also has "floor": what a perfectly
-        calibrated model with these probabilities shows on so few utterances.
+        accuracy, macro_f1, weighted_f1, cluster_accuracy, ece, nll, brier, c_avg (thresholds at β 1 and 9, mean of the
+        two) and eer (mean over dialects). "ece" also has "floor": what a perfectly calibrated model with these
+        probabilities shows on so few utterances.
 
     Raises:
         CorpusError: no gold label at all, ids that are not in `rows`, a dialect without cluster.
@@ -91,7 +94,10 @@ def intervals(
         "ece": (expected_calibration_error, probabilities, gold),
         "nll": (negative_log_likelihood, probabilities, gold),
         "brier": (brier_score, probabilities, gold),
+        "eer": (mean_equal_error_rate, probabilities, gold),
     }
+    if n_classes > 1:
+        metrics["c_avg"] = (c_avg, probabilities, gold)
     codes = cluster_codes(labels, clusters)
     if codes is not None:
         metrics["cluster_accuracy"] = (partial(cluster_accuracy, clusters=codes), gold, predicted)
@@ -103,6 +109,7 @@ def intervals(
             metric,
             *arrays,
             groups=groups.values,
+            strata=gold,
             crossed=groups.crossed,
             n=draws,
             seed=seed,
@@ -129,6 +136,40 @@ def cluster_codes(labels: Sequence[str], clusters: Mapping[str, str] | None) -> 
         raise CorpusError(f"no cluster is given for {len(without)} of {len(labels)} dialects: {shown}")
     names, codes = np.unique([clusters[label] for label in labels], return_inverse=True)
     return codes if len(names) > 1 else None
+
+
+def per_cluster(
+    predictions: Predictions,
+    rows,
+    labels: Sequence[str],
+    clusters: Mapping[str, str] | None,
+    groups: str | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> dict[str, dict]:
+    """How every cluster of dialects fares: the utterances whose gold dialect lies in it, whatever was predicted.
+
+    Args:
+        groups, draws, seed: see `score`.
+
+    Returns:
+        Cluster → {"n", "dialects": those with utterances, "accuracy" (of the dialect), "weighted_f1"}, the last two
+        with intervals as in `score`; clusters without utterances are left out. Empty with fewer than two clusters.
+    """
+    if cluster_codes(labels, clusters) is None:
+        return {}
+    labelled = _labelled(predictions)
+    probabilities, gold = predictions.probabilities[labelled], predictions.gold[labelled]
+    found = find_groups(rows, [predictions.ids[row] for row in labelled], gold, groups)
+    names = np.array([clusters[label] for label in labels])
+    table = {}
+    for cluster in sorted(set(names[gold])):
+        members = np.flatnonzero(names[gold] == cluster)
+        metrics = ("accuracy", "weighted_f1")
+        parts = probabilities[members], gold[members], found.part(members)
+        scores = intervals(*parts, labels, names=metrics, draws=draws, seed=seed)
+        table[str(cluster)] = {"n": len(members), "dialects": len(np.unique(gold[members])), **scores}
+    return table
 
 
 def per_dialect(predictions: Predictions, rows, labels: Sequence[str]) -> dict[str, dict]:

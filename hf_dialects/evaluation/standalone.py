@@ -14,6 +14,7 @@ from hf_dialects.evaluation.breakdown import breakdown
 from hf_dialects.evaluation.environment import environment
 from hf_dialects.evaluation.label_map import label_map as fitted_label_map
 from hf_dialects.evaluation.results import build_results, write_results
+from hf_dialects.evaluation.temperature import calibration_at
 from hf_dialects.inference import predict
 from hf_dialects.models.configuration_dialect import DialectConfig
 from hf_dialects.models.feature_extraction_dialect import longest_input_s
@@ -27,6 +28,7 @@ def evaluate_model(
     split: str | None = None,
     label: str = "dialect",
     by: tuple[str, ...] = (),
+    seconds: tuple[float, ...] | None = None,
     batch_size: int = 16,
     min_speech: float = 0.0,
     window_s: float | None = None,
@@ -43,12 +45,14 @@ def evaluate_model(
         split: split of the corpus; None takes "test" where there is one, else everything.
         label: column that names the variety.
         by: columns to break the result down by; adds "by" to the results.
+        seconds: rising edges of `duration` there; None for those of `breakdown`.
         window_s, stride_s: windows of another length than the model's, in seconds.
         label_map: for a model with other labels than the corpus: label of the model → variety, or a file of it. Adds
             "label_map" to the results, see `LabelMap.apply`.
 
     Returns:
-        the content of results.json, with "windows": see `windows_of`.
+        the content of results.json, with "windows": see `windows_of`, and for a model with a temperature "calibration":
+        see `temperature.calibration_at`. All other scores are those without it.
 
     Raises:
         CorpusError: a variety of the corpus is unknown to the model, or the map does not fit.
@@ -56,7 +60,7 @@ def evaluate_model(
     started = time.time()
     classifier, extractor = load_for_inference(model)
     labels = [classifier.config.id2label[index] for index in range(classifier.config.num_labels)]
-    name, corpus = chosen_split(load_corpus(data, label=label), split)
+    name, corpus = chosen_split(load_corpus(data, label=label, fill_duration="duration" in by), split)
     clusters = getattr(classifier.config, "clusters", None)
     mapped = None
     if label_map is None:
@@ -66,6 +70,8 @@ def evaluate_model(
         mapped = fitted_label_map(label_map, labels, dialects, used_labels(corpus))
         labels, clusters = dialects, None
     windows = windows_of(classifier.config, extractor, window_s, stride_s)
+    temperature = classifier.config.temperature if isinstance(classifier.config, DialectConfig) else 1.0
+    calibrated = temperature != 1 and mapped is None
     predictions = predict(
         classifier,
         extractor,
@@ -74,6 +80,7 @@ def evaluate_model(
         window_s=windows["window_s"],
         stride_s=windows["stride_s"],
         min_speech=min_speech,
+        window_logits=calibrated,
         progress=progress,
         name=f"predicting {name}",
     )
@@ -89,8 +96,11 @@ def evaluate_model(
         environment=environment(str(classifier.device), time.time() - started),
     )
     results |= more
+    if calibrated:
+        results["calibration"] = calibration_at(temperature, {name: predictions}, {name: corpus}, labels)
     if by:
-        results["by"] = breakdown(predictions, corpus, by=by, labels=labels, clusters=clusters)
+        edges = {} if seconds is None else {"seconds": seconds}
+        results["by"] = breakdown(predictions, corpus, by=by, labels=labels, clusters=clusters, **edges)
     predictions.write(out / "predictions" / f"{name}.parquet")
     write_skipped(predictions.skipped, out / "skipped.csv")
     write_results(results, out / "results.json")

@@ -37,10 +37,12 @@ class DialectConfig(PreTrainedConfig):
         window_s: window length in seconds when a recording is classified.
         stride_s: distance in seconds between the starts of two windows.
         tail: "keep" a last, shorter window, or "drop" it.
+        temperature: what the logits of a window are divided by where calibrated probabilities are asked for, before
+            the mean over windows; 1 leaves them as they are. `forward` never applies it.
 
     Raises:
-        ValueError: unknown pooling, objective or tail, a layer outside the encoder, or weights that do not fit the
-            labels; the message lists what is valid.
+        ValueError: unknown pooling, objective or tail, a layer outside the encoder, weights that do not fit the
+            labels, or a temperature that is not positive; the message lists what is valid.
     """
 
     model_type = "dialect"
@@ -64,6 +66,7 @@ class DialectConfig(PreTrainedConfig):
     window_s: float | int | None = 8.0
     stride_s: float | int = 3.0
     tail: str = "keep"
+    temperature: float | int = 1.0
 
     def __post_init__(self, **kwargs):
         if isinstance(self.encoder_config, dict) and self.encoder_config.get("model_type") in OWN_ENCODERS:
@@ -75,6 +78,7 @@ class DialectConfig(PreTrainedConfig):
         _one_of("tail", self.tail, TAILS)
         if self.objective is not None:
             _one_of("objective", self.objective, OBJECTIVES)
+        check_temperature(self.temperature)
         layers = self.encoder_config.num_hidden_layers
         if self.layer != "weighted" and not (isinstance(self.layer, int) and -layers - 1 <= self.layer <= layers):
             raise ValueError(
@@ -112,6 +116,12 @@ class DialectConfig(PreTrainedConfig):
         if self.layer == "weighted":
             return None
         return self.layer if self.layer >= 0 else self.encoder_config.num_hidden_layers + 1 + self.layer
+
+
+def check_temperature(temperature: float) -> None:
+    """Raise ValueError unless `temperature` is a positive, finite number."""
+    if not 0 < temperature < float("inf"):
+        raise ValueError(f"temperature must be a positive number, found {temperature}; 1 changes nothing")
 
 
 def _one_of(name: str, found, valid: tuple[str, ...]) -> None:

@@ -5,6 +5,7 @@ from transformers import AudioClassificationPipeline
 from transformers.pipelines.base import ChunkPipeline
 
 from .audio_dialect import load_audio
+from .configuration_dialect import DialectConfig
 from .encoder_dialect import minimum_input
 from .feature_extraction_dialect import MINIMUM_S, extract, longest_input_s
 from .speech_dialect import spoken_windows
@@ -26,6 +27,7 @@ class DialectPipeline(ChunkPipeline, AudioClassificationPipeline):
         window_s, stride_s: other windows than the model's.
         min_speech: windows with a smaller share of speech, in [0, 1], are left out of the mean and of what `windows`
             returns. The share is told by loudness alone: it leaves out pauses and dead air, not music.
+        calibrated: divide the logits of every window by the temperature in the model's configuration.
 
     Returns:
         list of {"label", "score"}. Where `min_speech` leaves no window it is [{"label": "no speech", "score": None}];
@@ -33,14 +35,22 @@ class DialectPipeline(ChunkPipeline, AudioClassificationPipeline):
         "speech_share", "scores"}]}.
 
     Raises:
-        ValueError: audio that cannot be read, is empty, shorter than the encoder's minimum, or holds NaN.
+        ValueError: audio that cannot be read, is empty, shorter than the encoder's minimum, or holds NaN; `calibrated`
+            for a model without a temperature.
     """
 
-    def _sanitize_parameters(self, window_s=None, stride_s=None, windows=None, min_speech=None, **kwargs):
+    def _sanitize_parameters(
+        self, window_s=None, stride_s=None, windows=None, min_speech=None, calibrated=None, **kwargs
+    ):
         preprocess, forward, postprocess = AudioClassificationPipeline._sanitize_parameters(self, **kwargs)
         given = {"window_s": window_s, "stride_s": stride_s, "min_speech": min_speech}
         preprocess |= {name: value for name, value in given.items() if value is not None}
-        given = {"windows": windows, "min_speech": min_speech}
+        if calibrated and self.model.config.model_type != DialectConfig.model_type:
+            raise ValueError(
+                f"a {self.model.config.model_type} model keeps no temperature, so nothing is known about its "
+                "calibration; leave `calibrated` away"
+            )
+        given = {"windows": windows, "min_speech": min_speech, "calibrated": calibrated}
         postprocess |= {name: value for name, value in given.items() if value is not None}
         return preprocess, forward, postprocess
 
@@ -61,10 +71,13 @@ class DialectPipeline(ChunkPipeline, AudioClassificationPipeline):
         window, is_last = model_inputs.pop("window"), model_inputs.pop("is_last")
         return {"logits": self.model(**model_inputs).logits, "window": window, "is_last": is_last}
 
-    def postprocess(self, model_outputs, top_k=5, function_to_apply=None, windows=False, min_speech=0.0):
+    def postprocess(
+        self, model_outputs, top_k=5, function_to_apply=None, windows=False, min_speech=0.0, calibrated=False
+    ):
         names = self.model.config.id2label
+        temperature = self.model.config.temperature if calibrated else 1.0
         heard = [one for one in model_outputs if one["window"][2] >= min_speech]
-        scores = [one["logits"][0].float().softmax(-1) for one in heard]  # W times (C,)
+        scores = [(one["logits"][0].float() / temperature).softmax(-1) for one in heard]  # W times (C,)
         if heard:
             mean, order = torch.stack(scores).mean(0).topk(min(top_k or len(names), len(names)))
             ranked = zip(mean.tolist(), order.tolist(), strict=True)

@@ -14,7 +14,7 @@ from hf_dialects.report.run_corpus import RunCorpus
 from hf_dialects.report.run_folder import RunFolder
 
 FEW_SPEAKERS = 3  # a dialect judged on fewer is marked
-LOWER_IS_BETTER = ("ece", "nll", "brier")
+LOWER_IS_BETTER = ("ece", "nll", "brier", "c_avg", "eer")
 SHOWN = 200  # skipped recordings that are listed
 
 

@@ -65,9 +65,8 @@ def test_a_part_is_scored_as_if_it_were_all(rows, made):
     )
     expected = score(alone, rows, LABELS, draws=50)
     found = of(breakdown(made, rows, ("gender",), LABELS, draws=50), "gender")["f"]
-    assert {name: found[name] for name in ("accuracy", "macro_f1")} == {
-        name: expected[name] for name in ("accuracy", "macro_f1")
-    }
+    names = ("accuracy", "macro_f1", "weighted_f1", "c_avg", "eer")
+    assert {name: found[name] for name in names} == {name: expected[name] for name in names}
 
 
 def test_intervals_name_their_metrics(made, rows):
@@ -101,6 +100,21 @@ def test_durations_are_cut_at_fixed_edges(rows):
         "1-2 s": [1, 2],
         UNKNOWN: [3],
     }
+
+
+def test_durations_are_cut_at_given_edges(rows, made):
+    found = of(breakdown(made, rows, "duration", LABELS, draws=10, seconds=(3, 10)), "duration")
+    assert {value: row["n"] for value, row in found.items()} == {"<3 s": 16, "3-10 s": 16, ">=10 s": 16}
+    for wrong in ((), (3, 3), (0, 5), (10, 3)):
+        with pytest.raises(CorpusError, match="expected rising seconds above 0"):
+            breakdown(made, rows, "duration", LABELS, seconds=wrong)
+
+
+def test_a_part_of_one_dialect_has_no_error_rate(rows, made):
+    north = breakdown(made, rows, "dialect", LABELS, draws=10)[0]
+    assert (north["dialects"], north["eer"]["value"], north["eer"]["low"]) == (1, None, None)
+    assert north["c_avg"]["value"] is not None
+    assert describe_breakdown([north]).splitlines()[1].startswith("north")
 
 
 def test_other_numbers_are_cut_into_quarters_unless_they_are_few(rows):
@@ -148,7 +162,7 @@ def test_the_table_for_people(rows, made):
     text = describe_breakdown(breakdown(made, rows, ("gender", "device"), LABELS, minimum=5, draws=50))
     gender, device = text.split("\n\n")
     lines = gender.splitlines()
-    assert lines[0].split() == ["gender", "n", "speakers", "dialects", "accuracy", "macro", "F1"]
+    assert lines[0].split() == ["gender", "n", "speakers", "dialects", "accuracy", "macro", "F1", "weighted", "F1"]
     assert lines[1].startswith("f       32  8         2         .875 [")
     assert lines[2].startswith("m       16  4         2         .500 [")
     assert lines[2].endswith("indicative (4 speakers); lowest")

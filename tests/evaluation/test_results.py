@@ -21,7 +21,7 @@ from hf_dialects.evaluation.results import (
     read_results,
     write_results,
 )
-from hf_dialects.evaluation.scores import confusion, per_dialect, score
+from hf_dialects.evaluation.scores import confusion, per_cluster, per_dialect, score
 from hf_dialects.inference import Predictions
 from hf_dialects.metrics import bootstrap_interval, macro_f1
 
@@ -82,6 +82,10 @@ def test_values_by_hand():
             "ece": (0.5 + 0.6 + 0.3 + 0.2) / 4,
             "nll": -(math.log(0.7) + math.log(0.3) + math.log(0.8) + math.log(0.4)) / 4,
             "brier": ((0.09 + 0.04 + 0.01) + (0.49 + 0.36 + 0.01) + (0.01 + 0.04 + 0.01) + (0.25 + 0.01 + 0.36)) / 4,
+            # accepted from 1/3 on (β = 1): {north}, {south}, {south}, {north, isle}; from 9/11 on (β = 9): nothing
+            "c_avg": ((1 / 2 + 1 / 2 * (1 / 2 + 1)) / 3 + 1) / 2,
+            # north .7 .3 | .5 .1, half way; south .8 | .6 .2 .1, never; isle .4 | .1 .1 .1, never
+            "eer": (1 / 2 + 0 + 0) / 3,
         }
     )
     assert {entry["n"] for entry in scores.values()} == {4}
@@ -92,7 +96,7 @@ def test_values_by_hand():
 def test_an_entry_holds_the_interval_and_how_it_was_made():
     rows, made = simulated()
     scores = score(made, rows, LABELS)
-    assert set(scores) == {"accuracy", "macro_f1", "weighted_f1", "ece", "nll", "brier"}
+    assert set(scores) == {"accuracy", "macro_f1", "weighted_f1", "ece", "nll", "brier", "c_avg", "eer"}
     assert scores["macro_f1"] == {
         **bootstrap_interval(
             partial(macro_f1, n_classes=3),
@@ -170,6 +174,26 @@ def test_per_dialect_and_confusion_by_hand():
     assert per_dialect(made, rows.remove_columns("speaker"), LABELS)["north"]["speakers"] is None
 
 
+def test_per_cluster_by_hand():
+    rows = corpus([0, 0, 1, 2], speaker=["a", "b", "c", "d"])
+    table = per_cluster(predictions(rows, FOUR), rows, LABELS, CLUSTERS, draws=20)
+    assert list(table) == ["main", "sea"]
+    main, sea = table["main"], table["sea"]
+    assert (main["n"], main["dialects"], sea["n"], sea["dialects"]) == (3, 2, 1, 1)
+    assert (main["accuracy"]["value"], sea["accuracy"]["value"]) == (pytest.approx(2 / 3), 0)
+    # of north and south, gold or predicted: north 1 hit of 2 gold and 1 predicted, south 1 of 1 and 2
+    assert main["weighted_f1"]["value"] == pytest.approx((2 * 2 / 3 + 1 * 2 / 3) / 3)
+    assert main["weighted_f1"]["warning"] == "indicative (3 speakers)"
+    assert sea["weighted_f1"]["value"] == 0
+    assert per_cluster(predictions(rows, FOUR), rows, LABELS, None) == {}
+    assert per_cluster(predictions(rows, FOUR), rows, LABELS, dict.fromkeys(LABELS, "all")) == {}
+
+
+def test_results_without_clusters_have_no_table_of_them():
+    rows, made = simulated()
+    assert "per_cluster" not in build_results({"test": made}, {"test": rows}, LABELS, draws=10)
+
+
 def built(**options):
     splits = {name: simulated(seed=seed, prefix=name)[0] for seed, name in enumerate(["train", "validation", "test"])}
     made = {name: simulated(seed=seed, prefix=name)[1] for seed, name in [(1, "validation"), (2, "test")]}
@@ -181,7 +205,7 @@ def built(**options):
 def test_results_have_the_keys_that_readers_rely_on():
     skipped = [Skipped("x", "corrupt", "x is corrupt"), Skipped("y", "silent", "")]
     results = built(selected_on={"split": "validation", "checkpoint": "checkpoint-9"}, skipped=skipped)
-    assert tuple(results) == KEYS
+    assert tuple(results) == (*KEYS, "per_cluster")
     assert (results["schema"], results["seed"], results["labels"]) == (1, 3, LABELS)
     assert set(results["metrics"]) == {"validation", "test"}
     assert set(results["baselines"]) == {"majority"}
@@ -307,17 +331,21 @@ def test_the_table_for_people():
     results = build_results({"test": made}, {"test": rows}, LABELS, CLUSTERS, baselines, draws=50)
     lines = describe(results).splitlines()
     assert lines[0] == "test: 4 utterances; 95 % intervals over 4 speakers within their dialect"
-    names = ["accuracy", "macro F1", "weighted F1", "cluster accuracy", "ECE", "NLL", "Brier"]
-    assert [line[2:18].strip() for line in lines[1:8]] == names
+    names = ["accuracy", "macro F1", "weighted F1", "cluster accuracy", "ECE", "NLL", "Brier", "C_avg", "EER"]
+    assert [line[2:18].strip() for line in lines[1:10]] == names
     assert lines[1].startswith("  accuracy          1.000 [1.000, 1.000]")
-    assert all("indicative (4 speakers)" in line for line in lines[1:8])
+    assert all("indicative (4 speakers)" in line for line in lines[1:10])
     assert lines[5].endswith("indicative (4 speakers); 0.000 if perfectly calibrated")
-    assert lines[8] == "  judged on fewer than 3 speakers: north (2), south (1), isle (1)"
-    assert lines[9] == ""
-    assert re.split("  +", lines[10].strip()) == ["accuracy", "macro F1", "cluster accuracy", "NLL"]
-    assert lines[11].startswith("  model     1.000 [1.000, 1.000]")
-    assert lines[12].startswith("  majority  .500 [")
-    assert lines[13] == ""
+    assert lines[10] == "  judged on fewer than 3 speakers: north (2), south (1), isle (1)"
+    assert lines[11] == ""
+    assert re.split("  +", lines[12].strip()) == ["accuracy", "macro F1", "cluster accuracy", "NLL"]
+    assert lines[13].startswith("  model     1.000 [1.000, 1.000]")
+    assert lines[14].startswith("  majority  .500 [")
+    assert lines[15] == ""
+    assert re.split("  +", lines[16].strip()) == ["cluster", "n", "dialects", "accuracy", "weighted F1"]
+    assert re.split("  +", lines[17].strip())[:4] == ["main", "3", "2", "1.000 [1.000, 1.000]"]
+    assert re.split("  +", lines[18].strip())[:4] == ["sea", "1", "1", "1.000 [1.000, 1.000]"]
+    assert lines[19] == ""
     assert lines[-1] == "left out: 1 recording (corrupt 1)"
 
 
@@ -329,10 +357,10 @@ def test_many_baselines_fit_in_120_columns():
     results = build_results({"test": made}, {"test": rows}, LABELS, CLUSTERS, baselines, draws=20)
     for name in BASELINES:
         results["baselines"][name]["test"]["nll"] |= {"value": 12.345, "low": 12.341, "high": 12.349}
-    lines = describe(results).splitlines()
-    shown = [line[2:20].strip() for line in lines[lines.index("") + 1 :]]
-    assert shown == ["", "model", *BASELINES]
-    assert max(map(len, lines)) <= 120
+    text = describe(results)
+    lines = text.split("\n\n")[1].splitlines()
+    assert [line[2:20].strip() for line in lines] == ["", "model", *BASELINES]
+    assert max(map(len, text.splitlines())) <= 120
     cells = [
         "long-term spectrum",
         ".333 [.333, .333]",

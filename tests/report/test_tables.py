@@ -81,7 +81,7 @@ def test_headline_stands_beside_baselines(run):
     assert found["judged"] == "8 speakers, drawn within their dialect"
     assert found["notes"] == ["indicative (8 speakers, 2 in the smallest class)"]
     higher = ["accuracy", "macro F1", "weighted F1", "cluster accuracy"]
-    lower = ["ECE", "NLL", "Brier"]
+    lower = ["ECE", "NLL", "Brier", "C_avg", "EER"]
     assert found["metrics"] == [(title, False) for title in higher] + [(title, True) for title in lower]
     assert found["rows"][1][1][0].startswith(".250 [")
     assert [row["name"] for row in tables.interval_rows(run, "accuracy")] == ["model", "majority"]
