@@ -31,10 +31,21 @@ def train(
     objective: Annotated[
         str | None, typer.Option(help="Contrastive objective: supcon, triplet or multi_similarity.")
     ] = None,
+    mixup: Annotated[
+        str | None,
+        typer.Option(
+            help="Mix examples: static, random, within, across, easy, hard or ambiguous_easy; or map_mix, which makes "
+            "the data map in a stage of its own."
+        ),
+    ] = None,
+    targets: Annotated[str | None, typer.Option(help="Training targets: one_hot, smoothing or confidence.")] = None,
     frozen: Annotated[
         bool, typer.Option("--frozen", help="Keep the encoder as it is and train a head on cached features.")
     ] = False,
     layers: Annotated[str | None, typer.Option(help="With --frozen: layers to try, such as 6,9,12, or 'all'.")] = None,
+    corrections: Annotated[
+        Path | None, typer.Option(help="Corrections of training labels, from the page of hf-dialects datamap.")
+    ] = None,
     folds: Annotated[int | None, typer.Option(help="K folds by group; predictions are pooled over the folds.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     out: Annotated[
@@ -52,14 +63,21 @@ def train(
 
       hf-dialects train --data my_recordings --encoder facebook/wav2vec2-xls-r-300m --frozen --layers 6,9,12
 
+      hf-dialects train --data my_recordings --encoder facebook/wav2vec2-xls-r-300m --mixup map_mix
+
+      hf-dialects train --data my_recordings --corrections corrections.csv --out runs/corrected
+
       accelerate launch -m hf_dialects.cli.train finetune data.source=my_recordings training.batch_size=64
     """
     shell.start()
+    from hf_dialects.data.corrections import Applied
+    from hf_dialects.errors import RecipeError
     from hf_dialects.evaluation.results import describe
     from hf_dialects.training.folds import train_folds
     from hf_dialects.training.frozen import train_frozen
     from hf_dialects.training.recipe import load_recipe
     from hf_dialects.training.run import train_recipe
+    from hf_dialects.training.stages import with_mixup
 
     arguments = list(overrides or [])
     if recipe is not None and "=" in recipe:  # `train --data DIR key=value`: no recipe was named
@@ -67,12 +85,15 @@ def train(
     if data:
         arguments.append(f"data.source={data[0] if len(data) == 1 else '[' + ','.join(data) + ']'}")
     given = {"model.encoder": encoder, "data.label": label, "model.objective": objective, "seed": seed}
+    given |= {"data.corrections": corrections}
     arguments += [f"{key}={value}" for key, value in given.items() if value is not None]
     listed = {"data.labels": labels, "data.split_by": split_by, "evaluation.by": by}
     arguments += [f"{key}=[{value}]" for key, value in listed.items() if value is not None]
     name = recipe or ("finetune" if encoder else "small")
-    chosen = load_recipe(name, arguments)
+    chosen = with_mixup(load_recipe(name, arguments), mixup, targets)
     out = out or Path("runs") / f"{Path(name).stem}-seed{chosen.seed}"
+    if frozen and (mixup or targets):
+        raise RecipeError("--mixup and --targets do not go with --frozen, whose head is fitted to cached features")
     if frozen:
         results = train_frozen(chosen, out, layers=layers, folds=folds, progress=not quiet)
     elif folds:
@@ -81,6 +102,8 @@ def train(
         results = train_recipe(chosen, out, progress=not quiet)
     if results:
         typer.echo(describe(results))
+        if applied := results["data"].get("corrections"):
+            typer.echo(f"\n{Applied(**applied)}")
         report_beside(out, quiet=quiet)
         typer.echo(f"run folder: {out}")
 

@@ -1,0 +1,22 @@
+"""Training: trainers and their arguments, and data maps as a by-product. Layer 5."""
+
+from importlib import import_module
+
+_MODULES = {
+    "DataMap": "datamaps",
+    "DatamapsCallback": "datamaps_callback",
+    "DialectTrainer": "trainer",
+    "DialectTrainingArguments": "arguments",
+}
+
+__all__ = [*_MODULES]
+
+
+def __getattr__(name: str):
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES])

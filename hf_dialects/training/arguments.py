@@ -38,6 +38,38 @@ class DialectTrainingArguments(TrainingArguments):
         default=None, metadata={"help": "Stop after this many evaluations without a better one."}
     )
     threads: int | None = field(default=None, metadata={"help": "CPU threads of torch; None = its own choice."})
+    record_dynamics: str | None = field(
+        default=None,
+        metadata={
+            "help": "training: gold probabilities off the training pass; evaluation: an exact extra pass per epoch."
+        },
+    )
+    mixup: str = field(
+        default="none",
+        metadata={
+            "help": "none, static, random, within, across, easy, hard or ambiguous_easy: who is mixed with whom."
+        },
+    )
+    mixup_alpha: float = field(default=0.5, metadata={"help": "Mixing weights are drawn from Beta(alpha, alpha)."})
+    mixup_weight_per: str = field(default="batch", metadata={"help": "One weight per batch, or per pair."})
+    targets: str = field(default="one_hot", metadata={"help": "one_hot, smoothing or confidence."})
+    true_mass: float = field(default=0.75, metadata={"help": "What soft targets leave on the gold dialect."})
+    confidence_from: str = field(
+        default="uniform",
+        metadata={"help": "Shares of targets: confidence: uniform, frequency, out_of_fold, or a table (CSV or JSON)."},
+    )
+    confidence_folds: int = field(default=3, metadata={"help": "Folds of confidence_from: out_of_fold."})
+    datamap: str | None = field(
+        default=None,
+        metadata={"help": "Run folder or dynamics.parquet that gives the regions; previous: the stage before."},
+    )
+    regions: dict | None = field(
+        default=None, metadata={"help": "Options of DataMap.regions: by, easy, hard, smallest."}
+    )
+    train_subset: str | None = field(
+        default=None,
+        metadata={"help": "like_ambiguous_easy: train on as many random examples as are ambiguous or easy."},
+    )
 
     num_train_epochs: float = field(default=10.0, metadata={"help": "Passes over the training split."})
     learning_rate: float = field(default=1e-4, metadata={"help": "Peak learning rate."})

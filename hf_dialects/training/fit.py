@@ -17,8 +17,12 @@ from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtracto
 from hf_dialects.saving import save_for_hub
 from hf_dialects.training.arguments import DialectTrainingArguments
 from hf_dialects.training.build import build_model
+from hf_dialects.training.datamaps_callback import DatamapsCallback
+from hf_dialects.training.dynamics import DYNAMICS, OUT_OF_FOLD
+from hf_dialects.training.mapmix import MapMixTrainer, like_ambiguous_easy, load_map, mixes
 from hf_dialects.training.recipe import Recipe
 from hf_dialects.training.screened import Screened
+from hf_dialects.training.similarity import learnt_confidence_labels
 from hf_dialects.training.trainer import DialectTrainer
 
 CHECKPOINT, STATE = "checkpoint-", "trainer_state.json"
@@ -33,7 +37,8 @@ def fit(
     callbacks: tuple = (),
     prepare: Callable[[PreTrainedModel], None] | None = None,
 ) -> bool:
-    """Train, resuming from the last checkpoint in the folder; writes model/ and history.json.
+    """Train, resuming from the last checkpoint in the folder; writes model/ and history.json, and dynamics.parquet
+    where the recipe records training dynamics.
 
     Args:
         prepare: changes the new model before it is trained.
@@ -42,33 +47,59 @@ def fit(
         whether this is the process that goes on with the evaluation.
     """
     arguments = training_arguments(recipe, run_dir, progress)
+    recorders = recorders_of(arguments, run_dir)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     if recipe.model.get("cross_entropy_weight", 1) == 0 and recipe.model.get("objective") is None:
         raise RecipeError("model.cross_entropy_weight is 0 and no model.objective is set, so there is nothing to learn")
+    split, kind, options = data.splits["train"], DialectTrainer, {}
+    if arguments.train_subset:
+        split = split.select(like_ambiguous_easy(load_map(arguments), list(split["id"]), arguments))
+    if mixes(arguments):
+        kind = MapMixTrainer
+        if arguments.targets == "confidence":
+            options["confidence"] = learnt_confidence_labels(arguments, data, recipe, run_dir, progress)
     set_seed(recipe.seed)
     weights = class_weights(data) if arguments.balance_classes else None
     model, extractor = build_model(recipe.model, data.labels, data.clusters, weights)
     if prepare is not None:
         prepare(model)
     freeze(model, arguments)
-    trainer = DialectTrainer(
+    trainer = kind(
         model=model,
         args=arguments,
         feature_extractor=extractor,
-        train_dataset=clips(data.splits["train"], extractor, model.config, arguments, training=True),
+        train_dataset=clips(split, extractor, model.config, arguments, training=True),
         eval_dataset=clips(data.splits["validation"], extractor, model.config, arguments, training=False),
-        callbacks=list(callbacks),
+        callbacks=[*callbacks, *recorders],
+        **options,
     )
     trainer.train(resume_from_checkpoint=last_checkpoint(Path(arguments.output_dir)))
     if trainer.is_world_process_zero():
         history = {"best": trainer.state.best_model_checkpoint and Path(trainer.state.best_model_checkpoint).name}
         history |= {"best_value": trainer.state.best_metric, "log": trainer.state.log_history}
+        if counts := getattr(trainer, "region_counts", None):
+            history["regions"] = counts
         with disk_space(run_dir / "history.json", "the checkpoints stay"):
             (run_dir / "history.json").write_text(json.dumps(history, indent=1) + "\n", encoding="utf-8")
         save_for_hub(trainer.accelerator.unwrap_model(trainer.model), extractor, run_dir / "model")
     trainer.accelerator.wait_for_everyone()
     return trainer.is_world_process_zero()
+
+
+def recorders_of(arguments: DialectTrainingArguments, run_dir: Path) -> list[DatamapsCallback]:
+    """What records training dynamics, if anything does.
+
+    Raises:
+        RecipeError: a mode that does not exist, or is not for a single training.
+    """
+    mode = arguments.record_dynamics
+    if mode == OUT_OF_FOLD:
+        raise RecipeError(
+            "training.record_dynamics is out_of_fold, which records each fold of a cross-validation: set it in the "
+            "training section of the recipe, not of a stage, and train with --folds; or take training or evaluation"
+        )
+    return [DatamapsCallback(run_dir / DYNAMICS, mode)] if mode else []
 
 
 def freeze(model, arguments: DialectTrainingArguments) -> None:

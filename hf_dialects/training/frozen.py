@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from transformers import set_seed
 
 from hf_dialects.errors import RecipeError
-from hf_dialects.inference import Predictions, grouping_of
+from hf_dialects.inference import Predictions, WindowLogits, grouping_of
 from hf_dialects.saving import save_for_hub
 from hf_dialects.training.build import build_model
 from hf_dialects.training.folds import train_folds
@@ -38,12 +38,16 @@ class Head:
 
     def probabilities(self, features: WindowFeatures) -> np.ndarray:
         """(N, C), mean over each recording's windows."""
+        return _mean_over_windows(np.exp(log_softmax(self.logits(features), axis=1)), features)
+
+    def logits(self, features: WindowFeatures) -> np.ndarray:
+        """(W, C) float64, of each window."""
         values = features.layers[self.layer].astype(np.float64)
         for index, (weight, bias) in enumerate(self.linears):
             values = values @ weight.T + bias
             if index < len(self.linears) - 1:
                 values = np.maximum(values, 0)
-        return _mean_over_windows(np.exp(log_softmax(values, axis=1)), features)
+        return values
 
 
 def train_frozen(
@@ -59,8 +63,13 @@ def train_frozen(
         folds: cross-validate by group instead of one split.
 
     Raises:
-        RecipeError: a pooling that has to be learnt, or layers outside the encoder.
+        RecipeError: a pooling that has to be learnt, layers outside the encoder, or training dynamics.
     """
+    if recipe.training.get("record_dynamics"):
+        raise RecipeError(
+            "training.record_dynamics records epochs, but a head on a frozen encoder is fitted at once; "
+            "remove it, or train without --frozen"
+        )
 
     def train(data: Screened, recipe: Recipe, folder: Path, progress: bool) -> dict:
         return frozen_on(data, recipe, folder, run_dir / "features", layers, progress)
@@ -182,6 +191,7 @@ def predictions_of(head: Head, features: WindowFeatures, split) -> Predictions:
         windows=np.bincount(features.owner),
         speech_share=np.full(len(features.ids), np.nan),
         grouping=grouping_of(split),
+        window_logits=WindowLogits(features.owner, head.logits(features)),
     )
 
 

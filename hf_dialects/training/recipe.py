@@ -13,11 +13,12 @@ import yaml
 from hf_dialects.errors import RecipeError
 
 SECTIONS = ("data", "model", "training", "evaluation", "stages", "seed", "description")
-DATA_KEYS = ("source", "label", "labels", "split_by", "split_sizes", "split_seed", "stratify")
+DATA_KEYS = ("source", "label", "labels", "split_by", "split_sizes", "split_seed", "stratify", "corrections")
 ENCODER_KEYS = ("encoder", "encoder_overrides", "features")
-EVALUATION_KEYS = ("batch_size", "min_speech", "workers", "baselines", "draws", "by")
+EVALUATION_KEYS = ("batch_size", "min_speech", "workers", "baselines", "draws", "by", "temperature")
 STAGE_KEYS = ("name", "from", "head", "data", "model", "training", "evaluation")
 STAGE_CHOICES = {"from": ("previous", "original"), "head": ("new", "keep")}
+SET_FROM_DATA = ("encoder_config", "clusters", "class_weights", "temperature")  # fields of `DialectConfig`
 SET_BY_THE_RUN = (
     "output_dir",
     "logging_dir",
@@ -36,13 +37,14 @@ class Recipe:
 
     Attributes:
         data: source, label, labels, split_by, split_sizes, stratify, split_seed (0 unless given: a run's seed changes
-            initialisation and order, never which recordings are tested).
+            initialisation and order, never which recordings are tested), corrections (a file of
+            `data.corrections.read_corrections`, applied to training recordings only).
         model: encoder (Hub id or folder, or a dict for one built from scratch), encoder_overrides, features (arguments
             of `DialectFeatureExtractor`, from scratch only), and fields of `DialectConfig`.
         training: fields of `DialectTrainingArguments`.
         evaluation: batch_size, min_speech, workers, baselines (true: all, false: none, or a list of
             `baselines.BASELINES`), draws (of the bootstrap), by (columns to break the test
-            result down by).
+            result down by), temperature (true: fit one on validation, see `evaluation.temperature`).
         stages: list of overrides of these four, run one after the other; empty for a single run. Beside them a stage
             has a name, `from`: previous (default) or original, and `head`: new (default) or keep.
         seed: of everything random.
@@ -162,9 +164,7 @@ def valid_keys(section: str) -> tuple[str, ...]:
     if section == "model":
         from hf_dialects.models.configuration_dialect import DialectConfig
 
-        own = [
-            one for one in DialectConfig.__annotations__ if one not in ("encoder_config", "clusters", "class_weights")
-        ]
+        own = [one for one in DialectConfig.__annotations__ if one not in SET_FROM_DATA]
         return (*ENCODER_KEYS, *own)
     from hf_dialects.training.arguments import DialectTrainingArguments
 

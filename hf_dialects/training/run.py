@@ -1,6 +1,7 @@
 """One training run: splits in, run folder out. Every step that is already in the folder is taken from there."""
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -10,8 +11,9 @@ from hf_dialects.evaluation.baselines import baseline_names, fit_baselines
 from hf_dialects.evaluation.breakdown import breakdown
 from hf_dialects.evaluation.environment import environment
 from hf_dialects.evaluation.results import build_results, write_results
+from hf_dialects.evaluation.temperature import calibrate
 from hf_dialects.inference import Predictions, predict
-from hf_dialects.saving import load_for_inference
+from hf_dialects.saving import load_for_inference, set_temperature
 from hf_dialects.training.fit import fit
 from hf_dialects.training.recipe import Recipe
 from hf_dialects.training.run_folder import open_run, read_finished, selection
@@ -70,6 +72,7 @@ def train_on(data: Screened, recipe: Recipe, run_dir: Path, progress: bool = Tru
     if torch.cuda.is_available() and not final.training.get("use_cpu"):
         model.to("cuda")
     options = {key: final.evaluation[key] for key in ("batch_size", "min_speech", "workers") if key in final.evaluation}
+    options["window_logits"] = bool(final.evaluation.get("temperature"))
     predictions = {
         name: predict(model, extractor, data.splits[name], progress=progress, name=f"predicting {name}", **options)
         for name in SCORED
@@ -111,6 +114,9 @@ def finish(
         **bootstrap_options(recipe),
     )
     add_breakdown(results, predictions["test"], data.splits["test"], data, recipe)
+    add_corrections(results, data)
+    if recipe.evaluation.get("temperature"):
+        add_calibration(results, predictions, data, recipe, run_dir)
     write_results(results, run_dir / "results.json")
     return results
 
@@ -120,6 +126,22 @@ def add_breakdown(results: dict, predictions: Predictions, rows, data: Screened,
     if columns := recipe.evaluation.get("by"):
         columns = [columns] if isinstance(columns, str) else columns
         results["by"] = breakdown(predictions, rows, by=columns, labels=data.labels, clusters=data.clusters)
+
+
+def add_corrections(results: dict, data: Screened) -> None:
+    """How many corrections of labels were applied to the training recordings, under "data"."""
+    if data.corrections is not None:
+        results["data"]["corrections"] = asdict(data.corrections)
+
+
+def add_calibration(
+    results: dict, predictions: dict[str, Predictions], data: Screened, recipe: Recipe, run_dir: Path
+) -> None:
+    """A temperature fitted on validation, written into the saved model and under "calibration"."""
+    found = calibrate(predictions, data.splits, data.labels, **bootstrap_options(recipe))
+    set_temperature(run_dir / "model", found["temperature"])
+    results["calibration"] = found
+    results["selected_on"]["temperature"] = found["temperature"]
 
 
 def bootstrap_options(recipe: Recipe) -> dict:

@@ -1,9 +1,10 @@
 """The splits of a run without the recordings that cannot be used."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from datasets import DatasetDict
 
+from hf_dialects.data.corrections import Applied, apply_corrections, check_corrections, read_corrections
 from hf_dialects.data.screen import Skipped, screen
 from hf_dialects.errors import CorpusError
 from hf_dialects.training.recipe import Recipe
@@ -18,11 +19,13 @@ class Screened:
         splits: train, validation, test, with durations.
         skipped: what was left out.
         by: columns that do not cross the splits.
+        corrections: of labels that were applied to the training split; None where the recipe names none.
     """
 
     splits: DatasetDict
     skipped: list[Skipped]
     by: tuple[str, ...]
+    corrections: Applied | None = None
 
     @property
     def labels(self) -> list[str]:
@@ -36,8 +39,20 @@ class Screened:
 
 
 def splits_of_recipe(recipe: Recipe, progress: bool = True) -> Screened:
-    """The corpus of a recipe, split and screened."""
-    return screen_splits(*three_splits(load_data(recipe.data), recipe.data), progress)
+    """The corpus of a recipe, split, its training labels corrected, and screened.
+
+    Corrections never change which recordings are in which split.
+    """
+    splits, by = three_splits(load_data(recipe.data), recipe.data)
+    if not recipe.data.get("corrections"):
+        return screen_splits(splits, by, progress)
+    corrections = read_corrections(recipe.data["corrections"])
+    check_corrections(corrections, splits.values())
+    train, applied = apply_corrections(splits["train"], corrections)
+    if progress:
+        print(applied)
+    screened = screen_splits(DatasetDict(splits | {"train": train}), by, progress)
+    return replace(screened, corrections=applied)
 
 
 def screen_splits(

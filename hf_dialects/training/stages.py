@@ -2,8 +2,9 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 from datasets import DatasetDict
@@ -12,12 +13,16 @@ from hf_dialects.data.splits import assert_no_leakage
 from hf_dialects.errors import RecipeError
 from hf_dialects.models.encoder_dialect import MAY_BE_MISSING
 from hf_dialects.saving import load_for_inference
+from hf_dialects.training.dynamics import DYNAMICS
 from hf_dialects.training.fit import fit
-from hf_dialects.training.recipe import Recipe
+from hf_dialects.training.recipe import Recipe, make_recipe
 from hf_dialects.training.run_folder import open_run, selection
 from hf_dialects.training.screened import Screened, splits_of_recipe
 
 SECTIONS = ("data", "model", "training", "evaluation")
+PREVIOUS = "previous"  # as training.datamap: the map that the stage before recorded
+MAP_MIX = "map_mix"
+SOFT = {"label_smoothing": 0}  # it and soft targets exclude each other
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,14 @@ def _check(stages: Sequence[Stage], recipe: Recipe) -> None:
     first, last = stages[0], stages[-1]
     if first.start == "previous":
         raise RecipeError(f"{first.folder} starts from the previous stage, but it is the first; remove stages.from")
+    if first.recipe.training.get("datamap") == PREVIOUS:
+        raise RecipeError(f"{first.folder} takes the data map of the previous stage, but it is the first")
+    for before, stage in pairwise(stages):
+        if stage.recipe.training.get("datamap") == PREVIOUS and not before.recipe.training.get("record_dynamics"):
+            raise RecipeError(
+                f"{stage.folder} takes its data map from {before.folder}, which records none; "
+                "set training.record_dynamics: training there"
+            )
     for stage in stages:
         if stage.head == "keep" and stage.start == "original":
             raise RecipeError(f"{stage.folder} keeps a head, but starts from the original encoder, which has none")
@@ -72,6 +85,31 @@ def _check(stages: Sequence[Stage], recipe: Recipe) -> None:
             f"{last.folder} has model.cross_entropy_weight 0, so its classifier would never be trained: "
             "add a stage that trains it"
         )
+
+
+def with_mixup(recipe: Recipe, mixup: str | None = None, targets: str | None = None) -> Recipe:
+    """A recipe with other mixup and targets.
+
+    Args:
+        mixup: of `MapMixTrainer`; or "map_mix", which makes two stages: a plain training that records the data map,
+            then, from the original encoder, ambiguous_easy with the targets "confidence" learnt out of fold.
+
+    Raises:
+        RecipeError: "map_mix" of a recipe that has stages.
+    """
+    chosen = {"mixup": mixup, "targets": targets}
+    if mixup != MAP_MIX:
+        return replace(recipe, training=recipe.training | {key: one for key, one in chosen.items() if one is not None})
+    if recipe.stages:
+        raise RecipeError("mixup map_mix makes two stages, but the recipe has stages of its own; take another recipe")
+    mixing = {"mixup": "ambiguous_easy", "targets": targets or "confidence", "datamap": PREVIOUS}
+    if targets is None:
+        mixing |= {"confidence_from": recipe.training.get("confidence_from", "out_of_fold")}
+    stages = [
+        {"name": "map", "model": SOFT, "training": {"record_dynamics": "training"}},
+        {"name": "mixing", "from": "original", "model": SOFT, "training": mixing},
+    ]
+    return make_recipe(recipe.to_dict() | {"stages": stages})
 
 
 def train_stages(data: Screened, recipe: Recipe, run_dir: Path, progress: bool = True, callbacks: tuple = ()) -> bool:
@@ -101,12 +139,15 @@ def train_stages(data: Screened, recipe: Recipe, run_dir: Path, progress: bool =
                 prepare = partial(carry_over, folder=previous / "model", head=stage.head, stage=stage.folder)
             if progress:
                 print(stage.folder)
-            is_first_process = fit(
-                _data(stage, recipe, data, progress), stage.recipe, folder, progress, callbacks, prepare
-            )
+            own = stage.recipe
+            if own.training.get("datamap") == PREVIOUS:
+                own = replace(own, training=own.training | {"datamap": str(previous)})
+            is_first_process = fit(_data(stage, recipe, data, progress), own, folder, progress, callbacks, prepare)
         previous = folder
     if is_first_process:
         shutil.copy2(previous / "history.json", run_dir)
+        if (previous / DYNAMICS).is_file():
+            shutil.copy2(previous / DYNAMICS, run_dir)
         copy = run_dir / ".model"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(previous / "model", copy)

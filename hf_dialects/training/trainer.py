@@ -1,6 +1,7 @@
 """Trainer for dialect models: cross-entropy, a contrastive objective, or both by weight."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from scipy.special import log_softmax
 from torch.utils.data import DataLoader, IterableDataset
 from tqdm.auto import tqdm
 from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer, TrainerCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from hf_dialects.data.collate import Collator
 from hf_dialects.data.samplers import build_sampler
@@ -18,6 +20,8 @@ from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtracto
 from hf_dialects.models.ranks_dialect import gather_with_gradient
 from hf_dialects.training.arguments import DialectTrainingArguments
 from hf_dialects.training.contrastive_validation import contrastive_loss
+from hf_dialects.training.datamaps_callback import DatamapsCallback
+from hf_dialects.training.dynamics import TRAINING
 
 PARTS = ("cross_entropy_loss", "contrastive_loss")
 
@@ -128,8 +132,13 @@ class DialectTrainer(Trainer):
         )
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """Adds the parts of the loss to the log."""
-        inputs = {name: value for name, value in inputs.items() if name != "row"}
+        """Adds the parts of the loss to the log, and the probabilities of the gold dialects to training dynamics.
+
+        Beside the model's inputs a batch holds `row` (B,) int64, the positions of its examples in the dataset, and may
+        hold `recordable` (B,) bool, False where the input itself is a mixture of recordings.
+        """
+        row, recordable = inputs["row"], inputs.get("recordable")
+        inputs = {name: value for name, value in inputs.items() if name not in ("row", "recordable")}
         if not model.training:  # the batches of an evaluation are not made for contrast: see `validation_metrics`
             inputs["contrastive"] = False
         if model.training and self.args.sampler == "balanced" and not self._can_contrast(inputs["labels"]):
@@ -137,6 +146,10 @@ class DialectTrainer(Trainer):
             inputs["contrastive"] = False
         outputs = model(**inputs)
         if model.training:
+            logits = outputs.logits if outputs.clean_logits is None else outputs.clean_logits
+            for recorder in self._recorders():
+                if recorder.mode == TRAINING:
+                    recorder.record(row, logits, recordable)
             for name in PARTS:
                 if (part := getattr(outputs, name, None)) is not None:
                     self._parts[name] = self._parts.get(name, 0.0) + part.detach()
@@ -189,10 +202,24 @@ class DialectTrainer(Trainer):
                 )
         return found
 
+    def _recorders(self) -> list[DatamapsCallback]:
+        return [one for one in self.callback_handler.callbacks if isinstance(one, DatamapsCallback)]
+
     def _save_checkpoint(self, model, trial):
-        """Says so where the disk is full."""
+        """Training dynamics go first: a checkpoint is whole when its last file, the state, is there.
+
+        Says so where the disk is full.
+        """
+        folder = Path(self._get_output_dir(trial), f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}")
         with disk_space(self.args.output_dir, "training goes on from the last checkpoint that is whole"):
+            for recorder in self._recorders():
+                recorder.save(folder, self.state)
             super()._save_checkpoint(model, trial)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        for recorder in self._recorders():
+            recorder.resume(resume_from_checkpoint)
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Mean of every part since the last log line; ends a run whose loss is no longer finite."""
