@@ -1,14 +1,8 @@
 """The page: everything is put in at once, so that it works offline and asks nothing of any other machine."""
 
-from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from hf_dialects.errors import DialectError
 from hf_dialects.evaluation.environment import anonymous
@@ -19,8 +13,8 @@ from hf_dialects.report.palette import COLOURS, SHAPES
 from hf_dialects.report.panel import Material, mark_numbers, number, panel
 from hf_dialects.report.run_corpus import open_corpus
 from hf_dialects.report.run_folder import RunFolder, read_runs
+from hf_dialects.report.templates import filled
 
-PACKAGE, ASSETS = "hf_dialects.report", "assets"
 CLIPS, POINTS = 20, 1000
 
 
@@ -91,22 +85,14 @@ def render(panels: Sequence[dict], sound: dict[str, str], with_audio: bool) -> s
         panels: what `panel.panel` returns, one per run.
         sound: what `clips.place` returns.
     """
-    templates = Environment(
-        loader=PackageLoader(PACKAGE, ASSETS),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    style, script = (files(PACKAGE).joinpath(ASSETS, f"report.{kind}").read_text("utf-8") for kind in ("css", "js"))
-    return templates.get_template("report.html.jinja").render(
+    return filled(
+        "report.html.jinja",
+        styles=("report.css",),
+        scripts=("report.js",),
         runs=panels,
         data={"runs": [one["clips"] for one in panels], "colours": COLOURS, "shapes": SHAPES},
         sound=sound,
         with_audio=with_audio,
-        style=Markup(style),
-        script=Markup(script),
-        digest=b64encode(sha256(script.encode()).digest()).decode(),
         number=number,
     )
 

@@ -6,6 +6,7 @@ import numpy as np
 from datasets import Dataset, DatasetDict, Features, Value, concatenate_datasets
 
 from hf_dialects.data.audio import duration_s
+from hf_dialects.data.corrections import apply_corrections, read_corrections
 from hf_dialects.data.leakage import column_values
 from hf_dialects.data.splits import split_fingerprint
 from hf_dialects.errors import AudioError, CorpusError
@@ -13,6 +14,8 @@ from hf_dialects.evaluation.groups import positions_of
 from hf_dialects.evaluation.results import read_results
 from hf_dialects.inference import Predictions
 from hf_dialects.report.run_folder import RunFolder
+from hf_dialects.training.recipe import Recipe
+from hf_dialects.training.run_folder import CORRECTIONS
 from hf_dialects.training.splits_of_run import NAMES, load_data
 
 HELD_OUT = ("validation", "test")
@@ -42,21 +45,30 @@ def open_corpus(run: RunFolder, source: str | None = None) -> RunCorpus:
     Raises:
         CorpusError: nothing names a source, it cannot be loaded, or it lacks recordings that were predicted.
     """
-    section = dict(run.recipe.data) if run.recipe else {}
+    corpus = joined_corpus(run.recipe, source)
+    try:
+        positions = positions_of(corpus, run.predictions.ids)
+    except CorpusError as error:
+        raise CorpusError(f"{source or run.recipe.data['source']} is not the corpus of this run: {error}") from error
+    scored = corpus.select(positions)
+    return RunCorpus(scored, _facts(scored), _training(run, corpus))
+
+
+def joined_corpus(recipe: Recipe | None, source: str | None = None) -> Dataset:
+    """All rows of the corpus that a recipe, or `source` instead, names.
+
+    Raises:
+        CorpusError: nothing names a source, or it cannot be loaded.
+    """
+    section = dict(recipe.data) if recipe else {}
     if source is not None:
         section["source"] = source
     if not section.get("source"):
         raise CorpusError("the run folder has no recipe that names its corpus; name it with --data")
     corpus = load_data(section)
     if isinstance(corpus, DatasetDict):
-        parts = [corpus[name] for name in NAMES if name in corpus] or list(corpus.values())
-        corpus = concatenate_datasets(parts)
-    try:
-        positions = positions_of(corpus, run.predictions.ids)
-    except CorpusError as error:
-        raise CorpusError(f"{section['source']} is not the corpus of this run: {error}") from error
-    scored = corpus.select(positions)
-    return RunCorpus(scored, _facts(scored), _training(run, corpus))
+        corpus = concatenate_datasets([corpus[name] for name in NAMES if name in corpus] or list(corpus.values()))
+    return corpus
 
 
 def _training(run: RunFolder, corpus: Dataset) -> tuple[Dataset, ...]:
@@ -72,6 +84,11 @@ def _training(run: RunFolder, corpus: Dataset) -> tuple[Dataset, ...]:
             path = folder / "predictions" / f"{split}.parquet"
             away.update(Predictions.read(path).ids if path.is_file() else ())
         rows = corpus.select(np.flatnonzero([id not in away for id in ids]))
+        if (folder / CORRECTIONS).is_file():
+            try:
+                rows, _ = apply_corrections(rows, read_corrections(folder / CORRECTIONS))
+            except CorpusError:  # labels have changed since
+                return ()
         if split_fingerprint(rows) != expected["sha256"]:
             return ()
         parts.append(rows)

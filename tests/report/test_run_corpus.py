@@ -1,8 +1,10 @@
+import json
 import shutil
 
 import finished
 import pytest
 
+from hf_dialects.data.splits import split_fingerprint
 from hf_dialects.errors import CorpusError
 from hf_dialects.report.run_corpus import open_corpus
 from hf_dialects.report.run_folder import read_runs
@@ -37,6 +39,26 @@ def test_training_rows_that_changed_since_are_not_counted(run_folder, corpus, tm
     found = open_corpus(run, str(tmp_path / "grown"))
     assert list(found.scored["id"]) == run.predictions.ids
     assert found.training == ()
+
+
+def test_corrected_training_rows_are_found_again(run_folder, tmp_path):
+    shutil.copytree(run_folder, tmp_path / "run")
+    (run,) = read_runs([tmp_path / "run"])
+    (training,) = open_corpus(run).training
+    table = tmp_path / "run" / "corrections.csv"
+    first, second, *others = training["id"]
+    lines = ["id,gold,corrected,action,note", f"{first},coast,hills,relabel,", f"{second},coast,,drop,"]
+    table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert open_corpus(run).training == (), "the run was trained on what is dropped here"
+    left = training.select([row for row, id in enumerate(training["id"]) if id != second])
+    results = json.loads((tmp_path / "run" / "results.json").read_text("utf-8"))
+    results["data"]["splits"]["train"]["sha256"] = split_fingerprint(left)
+    (tmp_path / "run" / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    (corrected,) = open_corpus(run).training
+    assert list(corrected["id"]) == [first, *others]
+    assert corrected.features["dialect"].int2str(corrected["dialect"][0]) == "hills"
+    table.write_text("\n".join(lines).replace("coast", "marsh") + "\n", encoding="utf-8")
+    assert open_corpus(run).training == (), "labels that changed since are not guessed at"
 
 
 def test_another_corpus_is_refused(run_folder, tmp_path):
