@@ -7,6 +7,7 @@ import tiny
 import torch
 from torch.nn import functional
 
+from hf_dialects.cli.convert_ecapa import convert_ecapa as convert_command
 from hf_dialects.convert_ecapa import convert_ecapa, convert_state_dict
 from hf_dialects.errors import CheckpointError
 from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor
@@ -207,3 +208,10 @@ class Bomb:
 
     def __reduce__(self):
         return explode, ()
+
+
+def test_the_command_writes_an_encoder(tmp_path, capsys):
+    torch.save(made(SMALL), tmp_path / "embedding_model.ckpt")
+    convert_command(tmp_path / "embedding_model.ckpt", tmp_path / "ecapa")
+    assert "parameters" in capsys.readouterr().out
+    assert DialectModel.from_pretrained(tmp_path / "ecapa").config.pooling == "ecapa"

@@ -24,7 +24,7 @@ def column_values(dataset, name: str) -> list:
     """
     if name not in dataset.column_names:
         raise CorpusError(f"the corpus has no column {name!r}; it has {', '.join(sorted(dataset.column_names))}")
-    return [None if value is None or value == "" or value != value else value for value in list(dataset[name])]
+    return [None if value is None or value == "" or value != value else value for value in dataset[name][:]]
 
 
 def _splits_of_values(splits: Mapping, name: str) -> tuple[dict, dict, int]:

@@ -16,6 +16,8 @@ __all__ = ["Opened", "Options", "open_source"]
 
 logger = logging.getLogger(__name__)
 
+SHARD = r"-\d+-of-\d+$"  # at the end of a Parquet file's name
+
 
 @dataclass(frozen=True)
 class Options:
@@ -115,15 +117,17 @@ def _saved(folder: Path) -> dict:
 
 
 def _parquet(files: list[Path], options: Options) -> dict:
-    """Datasets of Parquet files by split: "train.parquet", "train-00000-of-00002.parquet"; other names do not split."""
+    """Datasets of Parquet files by split: "train.parquet", "train-00000-of-00002.parquet". Other names do not split,
+    unless all files are numbered shards of several names."""
     from datasets import load_dataset
     from datasets.exceptions import DatasetGenerationError
 
     splits: dict[str, list[str]] = {}
     for file in files:
-        name = canonical_split(re.sub(r"-\d+-of-\d+$", "", file.stem))
+        name = canonical_split(re.sub(SHARD, "", file.stem))
         splits.setdefault(name, []).append(str(file))
-    split = bool({"train", "validation", "test"} & set(splits))
+    shards = len(splits) > 1 and all(re.search(SHARD, file.stem) for file in files)
+    split = shards or bool({"train", "validation", "test"} & set(splits))
     if not split:
         splits = {"train": [str(file) for file in files]}
     try:

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -65,12 +65,13 @@ def write_fold(splits, folder: Path, embed: bool = False, progress: bool = True)
         dataset.to_parquet(str(folder / f"{name}.parquet"))
 
 
-def write_records(folds: Sequence, folder: Path, options: dict) -> dict:
+def write_records(folds: Sequence, folder: Path, options: dict, table_of: Callable = leakage) -> dict:
     """Write splits.csv (id, split, fold), leakage.csv and split.json.
 
     Args:
         folds: one `DatasetDict` for a plain split, k for k folds.
         options: how the split was made; kept in split.json.
+        table_of: makes the table of what the splits share: `leakage` or `place_split.place_leakage`.
 
     Returns:
         the content of split.json: the options, and of each fold the counts and the fingerprint of every split, and what
@@ -82,7 +83,7 @@ def write_records(folds: Sequence, folder: Path, options: dict) -> dict:
     by = tuple(dict.fromkeys((*options["by"], *SHARED, *source)))
     places, tables, records = [], [], []
     for number, splits in enumerate(folds):
-        table = leakage(splits, by=by)
+        table = table_of(splits, by=by)
         tables.append(table.reset_index().assign(fold=number))
         places += [{"id": id, "split": name, "fold": number} for name in splits for id in splits[name]["id"]]
         records.append(

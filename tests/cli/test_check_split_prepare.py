@@ -287,3 +287,38 @@ def test_a_dataset_script_runs_by_itself(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["fsdd", "--source", str(tmp_path / "no"), "--out", str(tmp_path / "out")])
     with pytest.raises(SystemExit, match=r"error: .*no is not a folder"):
         fsdd.main()
+
+
+def test_a_split_by_place_tests_every_region_in_its_own_places(run, corpus, tmp_path):
+    out = tmp_path / "out"
+    left = run("split", corpus, "--place", "--sizes", ".34,.33,.33", "--out", out, "--quiet")
+    assert left.code == 0, left.err
+    assert "places: train 2, validation 2, test 2; no split of whole places is nearer to the sizes" in left.out
+    splits = load_corpus(out)
+    assert all(len(labels) == 2 for labels in values(splits, "dialect").values())
+    towns = values(splits, "site")
+    assert not towns["train"] & towns["test"]
+    assert pd.read_csv(out / "leakage.csv").set_index("column").loc["site", "test: regions on one"] == 2
+
+
+def test_repeats_by_place_test_other_towns(run, corpus, tmp_path):
+    out = tmp_path / "out"
+    assert run("split", corpus, "--place", "--repeats", 3, "--out", out, "--quiet").code == 0
+    tested = [frozenset(load_corpus(out / f"fold-{number}")["test"]["site"]) for number in range(3)]
+    assert len(frozenset.union(*tested)) == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "either --by with columns, or --place"),
+        (("--by", "site", "--place"), "either --by with columns, or --place"),
+        (("--place", "--folds", 3), "--place makes several splits with --repeats"),
+        (("--place", "--rounding", "up"), "up"),
+    ],
+)
+def test_options_of_a_split_that_do_not_fit(run, corpus, tmp_path, options, message):
+    left = run("split", corpus, *options, "--out", tmp_path / "out", "--quiet")
+    assert left.code == 1
+    assert message in left.err
+    assert not (tmp_path / "out").exists()

@@ -75,6 +75,11 @@ def test_parquet_folders_are_split_by_name(tmp_path, folder):
     one.mkdir()
     dataset.to_parquet(one / "corpus-00000-of-00001.parquet")
     assert isinstance(load_corpus(one), Dataset)
+    own = tmp_path / "own"
+    own.mkdir()
+    for name, rows in (("sentences-00000-of-00001", [0, 1]), ("recordings-00000-of-00001", [2, 3])):
+        dataset.select(rows).to_parquet(own / f"{name}.parquet")
+    assert load_corpus(own, split="recordings")["id"][:] == ["audio/2", "audio/3"]
 
 
 def test_label_order_of_parquet_is_kept_and_its_audio_not_copied(tmp_path):
