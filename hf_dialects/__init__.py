@@ -30,6 +30,8 @@ _MODULES = {
     "embed": "embeddings",
     "read_vectors": "embeddings",
     "read_frames": "embeddings",
+    "embed_snippets": "snippet_embeddings",
+    "read_snippets": "snippet_embeddings",
     "save_for_hub": "saving",
     "load_for_inference": "saving",
     "DialectError": "errors",

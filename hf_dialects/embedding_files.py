@@ -19,7 +19,7 @@ from hf_dialects.errors import CheckpointError
 from hf_dialects.fingerprints import changes
 
 MANIFEST, INDEX, SKIPPED, PARTS = "manifest.json", "frames-index.parquet", "skipped.csv", "parts"
-OWN = ("frames-*.npy", "vectors-*.parquet", INDEX, SKIPPED, MANIFEST)
+OWN = ("frames-*.npy", "vectors-*.parquet", "snippets-*", INDEX, SKIPPED, MANIFEST)
 
 
 def read_vectors(folder: str | Path, layer: int = -1) -> tuple[list[str], np.ndarray]:
@@ -56,6 +56,8 @@ def _open(folder: str | Path, layer: int, frames: bool) -> tuple[Path, int]:
         raise CheckpointError(f"{folder} holds no embeddings (it has no {MANIFEST}): write them with hf_dialects.embed")
     manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
     settings = manifest["settings"]
+    if "frames" not in settings:
+        raise CheckpointError(f"{folder} holds pooled snippets: read them with read_snippets")
     if not manifest["complete"]:
         raise CheckpointError(
             f"the embeddings in {folder} are not complete: call embed again, it takes up where it stopped"

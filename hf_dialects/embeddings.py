@@ -93,7 +93,7 @@ def embed(
     """
     folder = Path(folder)
     indices = sorted({layer_index(model, layer) for layer in layers})
-    ids, order = _ordered(dataset)
+    ids, order = ordered_ids(dataset)
     if frames:
         writer = _Frames(model, feature_extractor, folder, indices, chunk_s, context_s)
     else:
@@ -215,7 +215,8 @@ class _Frames:
         write_index(self.folder, recordings, frame_rate_hz(self.model, self.feature_extractor))
 
 
-def _ordered(dataset) -> tuple[list[str], list[int]]:
+def ordered_ids(dataset) -> tuple[list[str], list[int]]:
+    """Ids of the rows, and the rows in the order of their ids; `CorpusError` where an id stands twice."""
     ids = [str(one) for one in dataset["id"]]
     order = sorted(range(len(ids)), key=ids.__getitem__)
     for row, following in pairwise(order):

@@ -12,7 +12,10 @@ LAYERS = [
     {"errors", "extras", "version", "disk"},
     {"data", "models", "metrics"},
     {"abx", "retrieval", "dataset_scripts"},
-    {"inference", "frames", "embeddings", "embedding_files", "fingerprints", "saving", "convert_ecapa"},
+    {
+        *("inference", "frames", "embeddings", "embedding_files", "fingerprints", "saving", "convert_ecapa"),
+        *("snippet_embeddings", "snippet_files", "abx_grid", "abx_items", "abx_source"),
+    },
     {"evaluation"},
     {"training"},
     {"report", "model_cards"},

@@ -94,6 +94,7 @@ class Counter:
         from hf_dialects.abx.kernels import weigh_triples
 
         weights = np.ascontiguousarray(weights)
+        least = min(1.0, weights[weights > 0].min(initial=1.0)) ** 3  # weight of a triple that counts
         on = self.task.on_column.codes
         for number, context in enumerate(self.task.contexts):
             found, local = _local_labels(on[None, context.items])
@@ -113,6 +114,7 @@ class Counter:
 
             shape = (len(found), *(len(context.across_values),) * 2, len(found), weights.shape[1])
             wins, triples = (np.moveaxis(sums, -1, 0) for sums in self._walked(number, shape, np.float64, walk))
+            triples[triples < least / 2] = 0  # what rounding leaves of sums that were added and taken away
             yield Counts(context, found, wins, triples)
 
     def portions(self, n: int) -> list[slice]:

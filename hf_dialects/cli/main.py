@@ -3,8 +3,11 @@
 import typer
 
 from hf_dialects.cli import (
+    abx,
     check,
     compare,
+    convert_ecapa,
+    datamap,
     demo,
     embed,
     evaluate,
@@ -34,10 +37,13 @@ for command in (
     train.train,
     evaluate.evaluate,
     report.report,
+    datamap.datamap,
     compare.compare,
     reproduce.reproduce,
+    convert_ecapa.convert_ecapa,
     predict.predict,
     embed.embed,
+    abx.abx,
 ):
     app.command()(command)
 

@@ -9,7 +9,7 @@ from hf_dialects.cli.lists import numbers, words
 from hf_dialects.cli.main import app
 from hf_dialects.errors import DialectError
 
-COMMANDS = sorted(command.callback.__name__ for command in app.registered_commands)
+COMMANDS = sorted(command.callback.__name__.replace("_", "-") for command in app.registered_commands)
 HEAVY = ("torch", "transformers", "datasets", "numpy", "pandas", "scipy", "soundfile")
 HELP_OF_ALL = """
 import json, sys
