@@ -32,15 +32,15 @@ STAGES = {  # as in the recipes salvi_pretraining and salvi_both
 TABLE = "salvi_embedded"
 
 
-def cells() -> list[Cell]:
-    """The rows of table 3 with the encoder of the demo, without numbers of the paper."""
+def cells(recipe: str) -> list[Cell]:
+    """The rows of table 3 with the encoder of a recipe that trains from scratch, without numbers of the paper."""
     rows = []
-    for cell in table3({}, encoder="demo"):
+    for cell in table3({}, encoder=recipe):
         overrides = [one for one in cell.overrides if not one.startswith("model.encoder=")]
         setting = next((name for name in SETTINGS if cell.name.endswith(f"-{name}")), None)
         if setting:
             overrides.append(f"stages={STAGES[setting]}")
-        rows.append(replace(cell, recipe="demo", overrides=tuple(overrides)))
+        rows.append(replace(cell, recipe=recipe, overrides=tuple(overrides)))
     return rows
 
 
@@ -51,9 +51,9 @@ def main() -> None:
     parser.add_argument("--part", default="1/1", help="2/4: the second of four parts, for processes side by side")
     parser.add_argument("--runs", type=Path, default=Path("runs/salvi-embedded"))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     shell.start()
-    rows = cells()
+    rows = cells("demo")
     data = load_splits({"source": "demo"}, progress=False)
     note_split(data[0], options.runs / "split-0")
     measure_baselines(data[0], BASELINES, options.runs / "split-0")

@@ -10,11 +10,12 @@ from hf_dialects.cli import shell
 from hf_dialects.cli.lists import words
 from hf_dialects.errors import DialectError
 
-EXPERIMENTS = ("salvi-table2", "salvi-table3")
+EXPERIMENTS = ("salvi-table2", "salvi-table3", "map-mix-table1", "map-mix-table2")
+SERIES = ("abx-recording", "abx-voice", "abx-segments")
 
 
 def reproduce(
-    experiment: Annotated[str, typer.Argument(help=f"One of {', '.join(EXPERIMENTS)}.")],
+    experiment: Annotated[str, typer.Argument(help=f"One of {', '.join((*EXPERIMENTS, *SERIES))}.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(help="Dotted overrides of all recipes, such as training.batch_size=16.")
     ] = None,
@@ -23,8 +24,15 @@ def reproduce(
     splits: Annotated[
         int, typer.Option(help="Splits; 1 takes those of the corpus where it has them, more are drawn.", min=1)
     ] = 1,
+    folds: Annotated[
+        int | None, typer.Option(help="K folds by whole speakers instead of three parts: for few speakers.", min=3)
+    ] = None,
     encoders: Annotated[
-        str | None, typer.Option(help="Rows of table 2, separated by commas; the one encoder of table 3.")
+        str | None,
+        typer.Option(
+            help="SALVI: rows of table 2, separated by commas; the one encoder of table 3. Map-Mix: other sources, "
+            "such as hubert=FOLDER. ABX: the encoder."
+        ),
     ] = None,
     ita_xlsr53: Annotated[
         str | None, typer.Option("--ita-xlsr53", help="XLSR-53 after Italian speech recognition (CTC checkpoint).")
@@ -33,13 +41,32 @@ def reproduce(
         str | None, typer.Option("--ita-xlsr128", help="XLS-R-300M after Italian speech recognition (CTC checkpoint).")
     ] = None,
     ecapa: Annotated[str | None, typer.Option(help="ECAPA-TDNN of VoxLingua107, converted to a checkpoint.")] = None,
-    objectives: Annotated[str | None, typer.Option(help="Only these of table 3: supcon, triplet, ….")] = None,
-    settings: Annotated[str | None, typer.Option(help="Only these of table 3: auxiliary, pretraining, both.")] = None,
-    axes: Annotated[str | None, typer.Option(help="Beyond table 3: pooling, projection, denominator, sampler.")] = None,
+    objectives: Annotated[str | None, typer.Option(help="Only these of SALVI's table 3: supcon, triplet, ….")] = None,
+    settings: Annotated[
+        str | None, typer.Option(help="Only these of SALVI's table 3: auxiliary, pretraining, both.")
+    ] = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(
+            help="Beyond the paper. SALVI's table 3: pooling, projection, denominator, sampler; Map-Mix: regions, "
+            "length, shares."
+        ),
+    ] = None,
+    rows: Annotated[str | None, typer.Option(help="Only these of Map-Mix: plain, random, map_mix, ….")] = None,
+    equal: Annotated[
+        str, typer.Option(help="Map-Mix: equal steps, or equal encoded examples with the runs that prepare it counted.")
+    ] = "steps",
+    hours: Annotated[
+        float | None, typer.Option(help="Map-Mix: every split is a subset with this many hours of each dialect.")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="Map-Mix: as the paper says, or as its released code runs.")] = "paper",
+    shares: Annotated[
+        str, typer.Option(help="Confidence labels of Map-Mix: out_of_fold, uniform, frequency, or a table.")
+    ] = "out_of_fold",
     part: Annotated[
         str, typer.Option(help="2/4: the second of four parts of the runs, for processes side by side.")
     ] = "1/1",
-    figures: Annotated[bool, typer.Option("--figures", help="Figures 1 and 2 from the runs of table 3.")] = False,
+    figures: Annotated[bool, typer.Option("--figures", help="The paper's figures, from the runs.")] = False,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="The whole grid with tiny encoders on the shipped fixture, in minutes.")
     ] = False,
@@ -56,9 +83,19 @@ def reproduce(
 
       hf-dialects reproduce salvi-table2 --data vivaldi --encoders wavlm-large,xlsr-53 training.bf16=true
 
+      hf-dialects reproduce map-mix-table1 --data lre17 --hours 5 --splits 3 --figures
+
+      hf-dialects reproduce map-mix-table2 --data lre17 --hours 5 --splits 3 --equal examples
+
       hf-dialects reproduce salvi-table3 --smoke --seeds 1 --out runs/smoke
+
+      hf-dialects reproduce abx-recording --data pangloss
     """
     shell.start()
+    if experiment.startswith("abx-"):
+        others = {"--folds": folds, "--objectives": objectives, "--settings": settings, "--axes": axes, "--rows": rows}
+        others |= {"--hours": hours, "--figures": figures, "overrides": overrides}
+        return reproduce_series(experiment, data, words(encoders or ""), others, smoke, out, quiet)
     from hf_dialects.reproduce.run_table import TableOptions, run_table
 
     chosen = TableOptions(
@@ -66,16 +103,22 @@ def reproduce(
         data=data,
         seeds=seeds,
         splits=splits,
+        folds=folds,
         encoders=words(encoders or ""),
         given={"xlsr-53-ita": ita_xlsr53, "xls-r-300m-ita": ita_xlsr128, "ecapa": ecapa},
         objectives=words(objectives or ""),
         settings=words(settings or ""),
         axes=words(axes or ""),
+        rows=words(rows or ""),
+        equal=equal,
+        hours=hours,
+        preset=preset,
+        shares=shares,
         overrides=tuple(overrides or ()),
         part=part_of(part),
         figures=figures,
         smoke=smoke,
-        out=out or Path("runs") / (f"{experiment}-smoke" if smoke else experiment),
+        out=out or Path("runs") / (folder_of(experiment) + "-smoke" * smoke),
         progress=not quiet,
     )
     path, complete = run_table(chosen, tell=typer.echo)
@@ -83,6 +126,35 @@ def reproduce(
     typer.echo(f"written: {path}, and .csv and .json beside it")
     if not complete:
         raise typer.Exit(1)
+
+
+def reproduce_series(
+    experiment: str,
+    data: str | None,
+    encoders: tuple[str, ...],
+    others: dict,
+    smoke: bool,
+    out: Path | None,
+    quiet: bool,
+) -> None:
+    """Score a series of recordings and print the table; `others` are options that are not for it."""
+    from hf_dialects.reproduce.abx_series import ENCODER, SeriesOptions, run_series
+
+    if given := ", ".join(name for name, value in others.items() if value):
+        raise DialectError(f"{given} are not for {experiment}; leave them out")
+    if len(encoders) > 1:
+        raise DialectError(f"{experiment} is of one encoder, got {', '.join(encoders)}")
+    out = out or Path("runs") / (experiment + "-smoke" * smoke)
+    encoder = encoders[0] if encoders else ENCODER
+    chosen = SeriesOptions(experiment, out, data, encoder, smoke=smoke, progress=not quiet)
+    path = run_series(chosen, tell=typer.echo)
+    typer.echo(path.read_text(encoding="utf-8"))
+    typer.echo(f"written: {path}, and .csv and .json beside it")
+
+
+def folder_of(experiment: str) -> str:
+    """Where the runs of an experiment lie; the tables of Map-Mix share theirs."""
+    return "map-mix" if experiment.startswith("map-mix") else experiment
 
 
 def part_of(text: str) -> tuple[int, int]:

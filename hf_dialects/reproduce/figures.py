@@ -52,7 +52,7 @@ def make_figures(
         panels[f"{title}, pre-trained"] = [
             embed_rows(*load_for_inference(model), rows) for model in models if model.is_dir()
         ]
-    notes.append(_figure("figure-1", panels, data.labels, out))
+    notes.append(write_figure("figure-1", panels, data.labels, out))
     runs = [folder / BEST / f"seed-{seed}" for seed in range(seeds)]
     runs = [run for run in runs if (run / "results.json").is_file()]
     if not runs:
@@ -60,7 +60,7 @@ def make_figures(
     after = [embed_rows(*load_for_inference(run / "model"), rows) for run in runs]
     counts = [np.array(read_results(run)["confusion"]["test"]) for run in runs]
     notes.append(
-        _figure("figure-2", {f"{OBJECTIVES['multi_similarity']}, auxiliary": after}, data.labels, out, counts[0])
+        write_figure("figure-2", {f"{OBJECTIVES['multi_similarity']}, auxiliary": after}, data.labels, out, counts[0])
     )
     notes.append(geography(sum(counts), data, out))
     return notes
@@ -111,18 +111,26 @@ def _original(cells: Sequence[Cell], data: Screened, shared: tuple[str, ...], ro
     return embed_rows(model.eval(), extractor, rows)
 
 
-def _figure(name: str, panels: dict, labels: list[str], out: Path, counts: np.ndarray | None = None) -> str:
-    """Write one figure; returns its claims as a line."""
+def write_figure(
+    name: str, panels: dict, labels: list[str], out: Path, counts: np.ndarray | None = None, of: str = "dialect"
+) -> str:
+    """Write maps of embeddings as NAME.csv, NAME.json and NAME.png; returns their claims as a line.
+
+    Args:
+        panels: title → [(vectors (N, P), groups) of each run], the first of which is drawn.
+        labels: what `groups.gold` counts, named `of`.
+        counts: (C, C) confusion, drawn beside.
+    """
     points, numbers = {}, {}
     for title, found in panels.items():
         if found:
             vectors, groups = found[0]
             points[title] = (groups, tsne(vectors))
-            each = [separation(v, {"dialect": g.gold.tolist()}, g.values.tolist())["dialect"] for v, g in found]
+            each = [separation(v, {of: g.gold.tolist()}, g.values.tolist())[of] for v, g in found]
             numbers[title] = [asdict(one) for one in each]
     with (out / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["panel", "id", "dialect", "x", "y"])
+        writer.writerow(["panel", "id", of, "x", "y"])
         for title, (groups, places) in points.items():
             for id, gold, (x, y) in zip(groups.ids, groups.gold, places, strict=True):
                 writer.writerow([title, id, labels[gold], f"{x:.4f}", f"{y:.4f}"])

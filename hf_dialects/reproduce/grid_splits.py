@@ -12,6 +12,8 @@ from hf_dialects.data.place_split import place_split
 from hf_dialects.data.split_folder import join_splits
 from hf_dialects.data.splits import group_split, split_fingerprint
 from hf_dialects.errors import CorpusError
+from hf_dialects.reproduce.unit import Unit, grouped_by, parts_of
+from hf_dialects.training.folds import fold_corpus
 from hf_dialects.training.screened import Screened, screen_splits
 from hf_dialects.training.splits_of_run import NAMES, grouping, load_data, three_splits
 
@@ -45,6 +47,19 @@ def split_corpus(corpus: Dataset | DatasetDict, section: dict, n: int = 1, progr
     ]
 
 
+def load_folds(section: dict, k: int, n: int = 1, progress: bool = True) -> list[list[Screened]]:
+    """The corpus of a recipe's `data` section, cut n times into k folds by whole groups; drawn with seeds 0 … n - 1."""
+    return cut_folds(load_data(section), section, k, n, progress)
+
+
+def cut_folds(
+    corpus: Dataset | DatasetDict, section: dict, k: int, n: int = 1, progress: bool = True
+) -> list[list[Screened]]:
+    """As `load_folds`, of a corpus that is loaded already."""
+    first = section.get("split_seed", 0)
+    return [fold_corpus(corpus, section | {"split_seed": seed}, k, progress) for seed in range(first, first + n)]
+
+
 def has_places(corpus: Dataset) -> bool:
     """Whether every utterance names its place, and two regions have places enough for three splits."""
     if "site" not in corpus.column_names:
@@ -58,15 +73,15 @@ def has_places(corpus: Dataset) -> bool:
     return sum(len(found) >= PLACES for found in of_region.values()) >= 2
 
 
-def note_split(data: Screened, folder: Path) -> None:
+def note_split(data: Unit, folder: Path) -> None:
     """Write what each split holds, or make sure that runs in this folder had the same splits.
 
     Raises:
         CorpusError: the folder holds runs on other recordings.
     """
     found = {
-        name: {"n": len(rows), "sha256": split_fingerprint(rows), **_values(rows, data.by)}
-        for name, rows in data.splits.items()
+        name: {"n": len(rows), "sha256": split_fingerprint(rows), **_values(rows, grouped_by(data))}
+        for name, rows in parts_of(data).items()
     }
     note = folder / NOTE
     if note.is_file():

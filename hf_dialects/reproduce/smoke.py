@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from transformers import (
+    HubertConfig,
+    HubertModel,
     Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2ForCTC,
@@ -47,11 +49,19 @@ OVERRIDES = (
     "evaluation.draws=50",
     "evaluation.baselines=false",
 )
+MAP_MIX_OVERRIDES = (  # a third of the steps is an epoch of the smoke split, so its data map knows every recording
+    *OVERRIDES,
+    "training.batch_size=32",
+    "training.max_steps=9",
+    "training.eval_steps=3",
+    "training.save_steps=3",
+    "training.crop_s=1.0",
+)
 
 
 def tiny_encoders(folder: Path) -> dict[str, str]:
-    """Encoder of `salvi.ENCODERS` → folder of a checkpoint; made once, from fixed seeds. The Italian ones are CTC
-    models."""
+    """Encoder of `salvi.ENCODERS` and `map_mix.ENCODERS` → folder of a checkpoint; made once, from fixed seeds. The
+    Italian ones are CTC models."""
     samples = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
     mel = DialectFeatureExtractor(feature_size=ECAPA["num_mel_bins"])
     builders = {
@@ -61,6 +71,8 @@ def tiny_encoders(folder: Path) -> dict[str, str]:
         "xlsr-53-ita": (lambda: Wav2Vec2ForCTC(Wav2Vec2Config(**SIZE, vocab_size=8)), samples),
         "xls-r-300m-ita": (lambda: Wav2Vec2ForCTC(Wav2Vec2Config(**SIZE, vocab_size=8)), samples),
         "ecapa": (lambda: DialectModel(DialectConfig(encoder_config=EcapaConfig(**ECAPA), **ECAPA_POOLING)), mel),
+        "wav2vec2": (lambda: Wav2Vec2Model(Wav2Vec2Config(**SIZE)), samples),
+        "hubert": (lambda: HubertModel(HubertConfig(**SIZE)), samples),
     }
     for seed, (name, (build, extractor)) in enumerate(builders.items()):
         if not (folder / name / "preprocessor_config.json").is_file():

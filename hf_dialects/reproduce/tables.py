@@ -7,17 +7,19 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hf_dialects.reproduce.summary import METRICS
+from hf_dialects.reproduce.measures import SALVI, Measures
 
 TITLES = {
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
+    "weighted_f1": "weighted F1",
+    "cluster_accuracy": "cluster accuracy",
     "ece": "ECE",
     "purity": "purity",
     "silhouette": "silhouette",
+    "steps": "steps",
+    "encoded_examples": "encoded examples",
 }
-PRINTED = ("accuracy", "macro_f1")  # by the paper
-SHARE = ("accuracy", "macro_f1")  # shown in percent, as the paper does
 
 
 def write_table(content: Mapping, out: Path, notes: Sequence[str] = ()) -> Path:
@@ -37,10 +39,10 @@ def write_table(content: Mapping, out: Path, notes: Sequence[str] = ()) -> Path:
 def runs_csv(content: Mapping) -> str:
     """A row per run, finished or not."""
     text = io.StringIO()
-    columns = ["cell", "split", "seed", "state", *METRICS]
+    columns = ["cell", "split", "seed", "state", *_measures(content).names]
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    for cell in content["cells"]:
+    for cell in [*content["cells"], *content.get("preparations", ())]:
         writer.writerows({"cell": cell["cell"], **run} for run in cell["runs"])
     return text.getvalue()
 
@@ -54,17 +56,43 @@ def markdown(content: Mapping, notes: Sequence[str] = ()) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _measures(content: Mapping) -> Measures:
+    return Measures.from_dict(content["measures"]) if "measures" in content else SALVI
+
+
 def _head(content: Mapping) -> str:
+    measures = _measures(content)
+    splits, counts = content["splits"], [len({run["seed"] for run in cell["runs"]}) for cell in content["cells"]]
+    counts = sorted({count for count in counts if count} or {content["seeds"]})
+    seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else counts[0]
     lines = [
-        f"Test split, {content['seeds']} seed{'s' * (content['seeds'] > 1)}, {content['splits']} "
-        f"split{'s' * (content['splits'] > 1)}. Mean ± sd over seeds (within a split); accuracy and macro F1 in "
-        "percent. Purity: share of the 10 nearest recordings of other speakers that are of the same dialect"
-        + _chance(content)
+        f"Test split, {seeds} seed{'s' * (seeds != 1)}, {splits} split{'s' * (splits > 1)}. "
+        "Mean ± sd over seeds (within a split)"
     ]
-    if content["splits"] > 1:
+    if measures.percent:
+        lines[0] += f"; {' and '.join(TITLES[name] for name in measures.percent)} in percent"
+    lines[0] += "."
+    if "purity" in measures.names:
+        lines.append(
+            "Purity: share of the 10 nearest recordings of other speakers that are of the same dialect"
+            + _chance(content)
+        )
+    if "encoded_examples" in measures.names:
+        lines.append(
+            "Encoded examples: all that passed an encoder in training, the runs counted that gave the data map and "
+            "the confidence labels; in thousands."
+        )
+    if splits > 1:
         lines.append("After a semicolon: sd of the means of the splits.")
-    if any(cell["published"] for cell in content["cells"]):
+    if content.get("subsets"):
+        lines.append(
+            "Splits are subsets drawn independently from one corpus and tested on the same recordings: their spread "
+            "is no standard error."
+        )
+    if any(isinstance(one, list | tuple) for cell in content["cells"] for one in cell["published"].values()):
         lines.append("Published: mean ± sd of three runs, as printed in the paper.")
+    elif any(cell["published"] for cell in content["cells"]):
+        lines.append("Published: as printed in the paper.")
     return " ".join(lines)
 
 
@@ -77,16 +105,18 @@ def _chance(content: Mapping) -> str:
 
 
 def _rows(content: Mapping) -> str:
+    measures = _measures(content)
     columns = list(content["cells"][0]["columns"])
-    printed = [name for name in PRINTED if any(cell["published"].get(name) for cell in content["cells"])]
-    head = [*columns, *(TITLES[name] for name in METRICS), *(f"published {TITLES[name]}" for name in printed), "runs"]
+    printed = [name for name in measures.printed if any(cell["published"].get(name) for cell in content["cells"])]
+    names = measures.names
+    head = [*columns, *(TITLES[name] for name in names), *(f"published {TITLES[name]}" for name in printed), "runs"]
     lines = [head, ["---"] * len(head)]
     for cell in content["cells"]:
         done, total = sum(run["state"] == "finished" for run in cell["runs"]), len(cell["runs"])
         lines.append(
             [
                 *(cell["columns"][name] for name in columns),
-                *(_value(cell["summary"][name], name, content["splits"]) for name in METRICS),
+                *(_value(cell["summary"][name], name, content["splits"], measures) for name in names),
                 *(_printed(cell["published"].get(name)) for name in printed),
                 "not run" if cell["missing"] else f"{done} of {total}",
             ]
@@ -94,33 +124,44 @@ def _rows(content: Mapping) -> str:
     for name in content["baselines"][0]:
         of_splits = [one[name] for one in content["baselines"]]
         line = dict.fromkeys(head, "–") | {columns[0]: f"{name} (baseline)"}
-        for metric in SHARE:
-            line[TITLES[metric]] = f"{100 * sum(one[metric] for one in of_splits) / len(of_splits):.2f}"
+        for metric in (one for one in measures.of_results if all(one in found for found in of_splits)):
+            line[TITLES[metric]] = _number(sum(one[metric] for one in of_splits) / len(of_splits), metric, measures)
         lines.append(list(line.values()))
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _value(summary: Mapping | None, metric: str, splits: int) -> str:
+def _value(summary: Mapping | None, metric: str, splits: int, measures: Measures) -> str:
     if summary is None:
         return "–"
-    factor, digits = (100, 2) if metric in SHARE else (1, 3)
+    mean, *spreads = (
+        "?" if summary[name] is None else _number(summary[name], metric, measures)
+        for name in ("mean", "sd_seeds", "sd_splits")
+    )
+    if metric in measures.counts:
+        return mean
+    return f"{mean} ± {spreads[0]}" + f"; {spreads[1]}" * (splits > 1)
 
-    def number(value: float | None) -> str:
-        return "?" if value is None else f"{factor * value:.{digits}f}"
 
-    text = f"{number(summary['mean'])} ± {number(summary['sd_seeds'])}"
-    return text + f"; {number(summary['sd_splits'])}" if splits > 1 else text
+def _number(value: float, metric: str, measures: Measures) -> str:
+    if metric in measures.percent:
+        return f"{100 * value:.2f}"
+    if metric == "encoded_examples":
+        return f"{value / 1000:,.1f}"
+    return f"{value:,.0f}" if metric in measures.counts else f"{value:.3f}"
 
 
 def _printed(entry) -> str:
     if not entry:
         return "–"
-    return entry if isinstance(entry, str) else f"{entry[0]:.2f} ± {entry[1]:.2f}"
+    if isinstance(entry, str):
+        return entry
+    return f"{entry:.3f}" if isinstance(entry, float) else f"{entry[0]:.2f} ± {entry[1]:.2f}"
 
 
 def _unfinished(content: Mapping) -> list[str]:
-    lines = [f"{cell['cell']}: not run: {cell['missing']}" for cell in content["cells"] if cell["missing"]]
-    for cell in content["cells"]:
+    cells = [*content["cells"], *content.get("preparations", ())]
+    lines = [f"{cell['cell']}: not run: {cell['missing']}" for cell in cells if cell["missing"]]
+    for cell in cells:
         for run in cell["runs"]:
             if run["state"] != "finished":
                 why = f": {run['message']}" if run["message"] else ""

@@ -10,15 +10,17 @@ from transformers import TrainerCallback
 
 from hf_dialects.data.split_folder import join_splits
 from hf_dialects.data.synthetic import load_fixture
-from hf_dialects.errors import CorpusError, RecipeError
+from hf_dialects.errors import CorpusError, DialectError, RecipeError
 from hf_dialects.evaluation.compare import compare_runs
+from hf_dialects.inference import Predictions
 from hf_dialects.metrics.separation import separation
 from hf_dialects.reproduce import smoke
 from hf_dialects.reproduce.cells import Cell
 from hf_dialects.reproduce.grid import run_grid, runs_of
-from hf_dialects.reproduce.grid_splits import has_places, note_split, split_corpus
-from hf_dialects.reproduce.run_separation import embed_rows, read_purity
+from hf_dialects.reproduce.grid_splits import cut_folds, has_places, note_split, split_corpus
+from hf_dialects.reproduce.run_separation import embed_rows, read_numbers, read_purity
 from hf_dialects.reproduce.run_table import TableOptions, cells_of, run_table, splits_of
+from hf_dialects.reproduce.split_baselines import measure_baselines, read_baselines
 from hf_dialects.saving import load_for_inference
 
 OPTIONS = {"experiment": "salvi-table3", "seeds": 1, "smoke": True, "progress": False}
@@ -170,3 +172,42 @@ def test_splits_are_the_corpus_own_or_drawn_by_place():
     for one in split_corpus(whole, {}, 2, progress=False):
         assert one.by == ("site",)
         assert all(len(set(rows["dialect"])) == 4 for rows in one.splits.values())
+
+
+def test_folds_train_every_stage_and_predict_every_recording_once(tmp_path):
+    one = {"objectives": ("supcon",), "settings": ("pretraining",)}
+    options = TableOptions(**OPTIONS, **one, folds=3, out=tmp_path)
+    path, complete = run_table(options, tell=lambda line: None)
+    assert complete
+    (folds,) = splits_of(options, {"source": "fixture"})
+    speakers = [set(fold.splits["test"]["speaker"]) for fold in folds]
+    assert not speakers[0] & speakers[1]
+    run = tmp_path / "split-0" / "supcon-pretraining" / "seed-0"
+    assert (run / "fold-2" / "stage-1-pretraining" / "model" / "config.json").is_file()
+    assert not list(run.rglob("checkpoints"))
+    corpus = join_splits(load_fixture())
+    assert sorted(Predictions.read(run / "predictions" / "test.parquet").ids) == sorted(corpus["id"])
+    numbers = read_numbers(run)
+    assert numbers["n"] == len(corpus)
+    assert numbers["purity"] == pytest.approx(read_purity(run, list(corpus["id"])).mean())
+    content = json.loads(path.with_suffix(".json").read_text())
+    assert {row["run"] for row in content["comparisons"][0]["contrasts"]} == {"plain-long", "supcon-pretraining"}
+    kept = [file.stat().st_mtime_ns for file in sorted(tmp_path.rglob("*.safetensors"))]
+    run_table(options, tell=lambda line: None)
+    assert [file.stat().st_mtime_ns for file in sorted(tmp_path.rglob("*.safetensors"))] == kept
+
+
+def test_baselines_of_folds_are_over_all_recordings(tmp_path):
+    (folds,) = cut_folds(load_fixture(), {}, 3, progress=False)
+    measure_baselines(folds, ("majority",), tmp_path, progress=False)
+    gold = [label for fold in folds for label in fold.splits["test"]["dialect"]]
+    right = sum(
+        list(fold.splits["test"]["dialect"]).count(np.bincount(fold.splits["train"]["dialect"]).argmax())
+        for fold in folds
+    )
+    assert read_baselines(tmp_path)["majority"]["accuracy"] == pytest.approx(right / len(gold))
+
+
+def test_folds_have_no_figures(tmp_path):
+    with pytest.raises(DialectError, match="--figures show one test split"):
+        run_table(TableOptions(**OPTIONS, folds=3, figures=True, out=tmp_path), tell=lambda line: None)
