@@ -17,7 +17,7 @@ test: $(READY)  ## all tests, offline, on the CPU
 	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -rs
 
 test-browser: $(READY)  ## the report in headless Chromium; part of make test, skipped there without one
-	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs tests/report/test_browser.py
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -rs tests/report/test_browser.py tests/report/test_datamap_browser.py
 
 check: $(READY)  ## lint, format, import direction
 	$(BIN)/ruff check .

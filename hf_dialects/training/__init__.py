@@ -2,14 +2,17 @@
 
 from importlib import import_module
 
+from hf_dialects.training.confidence_labels import confidence_labels  # eager: its module has the same name
+
 _MODULES = {
     "DataMap": "datamaps",
     "DatamapsCallback": "datamaps_callback",
     "DialectTrainer": "trainer",
     "DialectTrainingArguments": "arguments",
+    "MapMixTrainer": "mapmix",
 }
 
-__all__ = [*_MODULES]
+__all__ = [*_MODULES, "confidence_labels"]
 
 
 def __getattr__(name: str):
