@@ -8,7 +8,7 @@
 The function has the name of the package; the package's other names are modules.
 """
 
-from importlib import import_module
+from hf_dialects.lazy import lazy_names
 
 _MODULES = {
     "abx": "score",
@@ -18,12 +18,4 @@ _MODULES = {
 
 __all__ = sorted(_MODULES)
 
-
-def __getattr__(name: str):
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_MODULES])
+__getattr__, __dir__ = lazy_names(globals(), _MODULES)

@@ -1,10 +1,9 @@
 """Corpora: reading them into one schema, checking them, splitting them without leaks. Layer 1."""
 
-from importlib import import_module
-
 # not lazy: the modules of these names would take their places as soon as anything imports them
 from hf_dialects.data.leakage import leakage
 from hf_dialects.data.place_split import place_split
+from hf_dialects.lazy import lazy_names
 
 _MODULES = {
     "check_corpus": "check",
@@ -24,12 +23,4 @@ _MODULES = {
 
 __all__ = ["leakage", "place_split", *_MODULES]
 
-
-def __getattr__(name: str):
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_MODULES])
+__getattr__, __dir__ = lazy_names(globals(), _MODULES)

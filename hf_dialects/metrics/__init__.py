@@ -1,6 +1,6 @@
 """Metrics: arrays in, floats out, with intervals and tests that know about speakers. Layer 1; needs no torch."""
 
-from importlib import import_module
+from hf_dialects.lazy import lazy_names
 
 _MODULES = {
     "accuracy": "classification",
@@ -30,12 +30,4 @@ _MODULES = {
 
 __all__ = sorted(_MODULES)
 
-
-def __getattr__(name: str):
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_MODULES])
+__getattr__, __dir__ = lazy_names(globals(), _MODULES)

@@ -1,34 +1,18 @@
 """Two processes record the dynamics that one does, each recording once."""
 
-import os
-import subprocess
-import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from test_ranks import HERE, LAUNCH
+from worlds import run_worlds
 
 from hf_dialects.training.dynamics import read_dynamics
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    environment = os.environ | {
-        "PYTHONPATH": f"{HERE}:{HERE.parent}",
-        "ACCELERATE_USE_CPU": "true",
-        "OMP_NUM_THREADS": "1",
-    }
-    found = {}
-    for world, command in {1: [], 2: ["-m", "accelerate.commands.launch", *LAUNCH]}.items():
-        found[world] = tmp_path_factory.mktemp(f"world-{world}")
-        run = subprocess.run(
-            [sys.executable, *command, str(HERE / "datamap_ranks_worker.py"), str(found[world])],
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        assert run.returncode == 0, run.stderr[-3000:]
-        assert (found[world] / "world").read_text() == str(world)
+    found = run_worlds(Path(__file__).with_name("datamap_ranks_worker.py"), tmp_path_factory)
+    assert {world: (folder / "world").read_text() for world, folder in found.items()} == {1: "1", 2: "2"}
     return found
 
 

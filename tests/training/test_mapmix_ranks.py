@@ -1,40 +1,22 @@
 """Mixing in two processes equals one: loss, gradients, parameters, dynamics, and what is encoded."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from safetensors.torch import load_file
-from test_ranks import LAUNCH, largest_difference
+from test_ranks import largest_difference
+from worlds import run_worlds
 
 from hf_dialects.training.dynamics import read_dynamics
 
-HERE = Path(__file__).parent
 KINDS = ("map_mix", "random")
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    environment = os.environ | {
-        "PYTHONPATH": f"{HERE}:{HERE.parent}",
-        "ACCELERATE_USE_CPU": "true",
-        "OMP_NUM_THREADS": "1",
-    }
-    found = {}
-    for world, command in {1: [], 2: ["-m", "accelerate.commands.launch", *LAUNCH]}.items():
-        found[world] = tmp_path_factory.mktemp(f"world-{world}")
-        run = subprocess.run(
-            [sys.executable, *command, str(HERE / "mapmix_ranks_worker.py"), str(found[world])],
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        assert run.returncode == 0, run.stderr[-3000:]
-    return found
+    return run_worlds(Path(__file__).with_name("mapmix_ranks_worker.py"), tmp_path_factory)
 
 
 def log(folder: Path, kind: str) -> dict:

@@ -1,37 +1,18 @@
 """Two processes equal one with the same global batches: loss, gradients, parameters, logged values."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
-
-HERE = Path(__file__).parent
-LAUNCH = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
-LAUNCH += ["--dynamo_backend", "no", "--main_process_port", "0"]
+from worlds import run_worlds
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    environment = os.environ | {
-        "PYTHONPATH": f"{HERE}:{HERE.parent}",
-        "ACCELERATE_USE_CPU": "true",
-        "OMP_NUM_THREADS": "1",
-    }
-    found = {}
-    for world, command in {1: [], 2: ["-m", "accelerate.commands.launch", *LAUNCH]}.items():
-        found[world] = tmp_path_factory.mktemp(f"world-{world}")
-        run = subprocess.run(
-            [sys.executable, *command, str(HERE / "ranks_worker.py"), str(found[world])],
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        assert run.returncode == 0, run.stderr[-3000:]
-        assert json.loads((found[world] / "losses.json").read_text())["world"] == world
+    found = run_worlds(Path(__file__).with_name("ranks_worker.py"), tmp_path_factory)
+    for world, folder in found.items():
+        assert json.loads((folder / "losses.json").read_text())["world"] == world
     return found
 
 
