@@ -54,9 +54,10 @@ def confidence_labels(similarity, clusters: Sequence, true_mass: float = 0.75) -
     siblings = (clusters[:, None] == clusters) & ~np.eye(n, dtype=bool)
     shares = np.where(siblings, similarity, 0.0)
     shares = np.where(shares.sum(1, keepdims=True) > 0, shares, siblings)
-    total = shares.sum(1, keepdims=True)  # 0 without siblings
-    mass = np.where(total > 0, true_mass, 1.0)
-    return mass * np.eye(n) + (1 - mass) * shares / np.where(total > 0, total, 1.0)
+    largest = shares.max(1, keepdims=True)  # 0 without siblings
+    shares = shares / np.where(largest > 0, largest, 1.0)  # products with tiny similarities would round to 0
+    mass = np.where(largest > 0, true_mass, 1.0)
+    return mass * np.eye(n) + (1 - mass) * shares / np.where(largest > 0, shares.sum(1, keepdims=True), 1.0)
 
 
 def smoothed_labels(n_classes: int, true_mass: float = 0.75) -> np.ndarray:

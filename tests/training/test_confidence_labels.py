@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -40,6 +40,7 @@ def test_smoothing_shares_over_all_others():
 
 
 @settings(max_examples=50, deadline=None)
+@example(np.full((6, 6), 5e-324), [0] * 6, 0.75)
 @given(
     similarity=arrays(np.float64, (6, 6), elements=st.one_of(st.just(0.0), st.floats(0, 1e6))),
     clusters=st.lists(st.integers(0, 3), min_size=6, max_size=6),
