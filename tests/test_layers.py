@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hf_dialects"
 LAYERS = [
-    {"errors", "extras", "lazy", "version", "disk"},
+    {"errors", "extras", "lazy", "threads", "version", "disk"},
     {"data", "models", "metrics"},
     {"abx", "retrieval", "dataset_scripts"},
     {

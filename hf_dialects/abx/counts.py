@@ -10,8 +10,8 @@ import numpy as np
 
 from hf_dialects.abx.distances import PooledDistances
 from hf_dialects.abx.task import Context, Task, combined, mixes
-from hf_dialects.abx.threads import in_threads, n_threads
 from hf_dialects.errors import DialectError
+from hf_dialects.threads import in_threads, n_threads
 
 _BYTES_PER_PAIR = 32  # a block's distances, keys, copies on the way and what is allowed
 _FEW_PAIRS = 1 << 16  # below, threads cost more than they bring

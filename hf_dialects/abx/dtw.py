@@ -18,8 +18,8 @@ import numpy as np
 from numba import njit
 
 from hf_dialects.abx.distances import Repeats, centred, sorted_keys, unit_rows
-from hf_dialects.abx.threads import in_threads
 from hf_dialects.errors import DialectError
+from hf_dialects.threads import in_threads
 
 LENGTH_BITS = 16
 LENGTH_MASK = (1 << LENGTH_BITS) - 1

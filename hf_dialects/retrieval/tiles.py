@@ -6,15 +6,14 @@ ys pass by, so that loading them costs little.
 Dimensions: N and M distinct sequences, n of a panel, V values per pair.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from hf_dialects.retrieval.products import Products
 from hf_dialects.retrieval.sequences import Sequences, cuts
+from hf_dialects.threads import in_threads
 
 PANEL_VALUES = 2**25  # pairs of a panel
 
@@ -59,12 +58,3 @@ def panels(
 
             in_threads(column, columns, products.threads)
             yield start, stop, values
-
-
-def in_threads(function: Callable, pieces: Sequence, threads: int) -> list:
-    """Results of `function` for all pieces, in order; products within take one thread each, of BLAS and of OpenMP."""
-    if min(len(pieces), threads) < 2:
-        return [function(piece) for piece in pieces]
-    pool = ThreadPoolExecutor(threads, initializer=threadpool_limits, initargs=(1, "openmp"))
-    with threadpool_limits(1, "blas"), pool:
-        return list(pool.map(function, pieces))

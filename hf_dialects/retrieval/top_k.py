@@ -18,7 +18,8 @@ from hf_dialects.retrieval.products import Products
 from hf_dialects.retrieval.quantised import Int8, Quantised, is_fast
 from hf_dialects.retrieval.scores import harmonic_mean, products_of, seqsim_of
 from hf_dialects.retrieval.sequences import Sequences, cuts
-from hf_dialects.retrieval.tiles import in_threads, panels
+from hf_dialects.retrieval.tiles import panels
+from hf_dialects.threads import in_threads
 
 TRIAL = 16  # one in so many queries, and so many at most, shows whether 8 bits rule enough out
 WORTH = 0.4  # share of targets scored again above which float32 alone is faster

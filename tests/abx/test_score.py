@@ -146,7 +146,7 @@ def test_large_blocks_equal_small_ones_and_threads_change_nothing(monkeypatch):
     attributes = {"dialect": random.integers(3, size=300), "speaker": random.integers(12, size=300)}
     whole = abx(vectors, attributes, "dialect", differ="speaker")
     small = abx(vectors, attributes, "dialect", differ="speaker", max_memory_bytes=1 << 16)
-    monkeypatch.setattr("hf_dialects.abx.threads.n_threads", lambda: 3)
+    monkeypatch.setattr("hf_dialects.threads.n_threads", lambda: 3)
     monkeypatch.setattr("hf_dialects.abx.counts.n_threads", lambda: 3)
     threaded = abx(vectors, attributes, "dialect", differ="speaker")
     pd.testing.assert_frame_equal(whole.cells, small.cells)
