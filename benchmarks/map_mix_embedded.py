@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from salvi_embedded import parser_of
+
 from hf_dialects.cli import shell
 from hf_dialects.cli.reproduce import part_of
 from hf_dialects.evaluation.baselines import BASELINES
@@ -94,21 +96,8 @@ def run_and_write(
     print("\n".join(texts))
 
 
-def parser_of(text: str, runs: str, *arguments: str) -> argparse.ArgumentParser:
-    """The arguments of one benchmark, and those that the benchmarks of Map-Mix share."""
-    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in arguments:
-        parser.add_argument(name)
-    parser.add_argument("overrides", nargs="*", help="of the recipe, such as training.max_steps=150")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--part", default="1/1", help="2/4: the second of four parts, for processes side by side")
-    parser.add_argument("--runs", type=Path, default=Path("runs") / runs)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
-    return parser
-
-
 def main() -> None:
-    parser = parser_of(__doc__, "map-mix-embedded")
+    parser = parser_of(__doc__, "map-mix-embedded", 3)
     parser.add_argument("--more-seeds", type=int, default=5, help=f"of {', '.join(HEADLINE)}")
     options = parser.parse_intermixed_args()
     shell.start()

@@ -12,7 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from datasets import ClassLabel, DatasetDict
-from map_mix_embedded import parser_of, run_and_write
+from map_mix_embedded import run_and_write
+from salvi_embedded import parser_of
 
 from hf_dialects.cli import shell
 from hf_dialects.reproduce.grid_splits import load_folds
@@ -34,7 +35,7 @@ def in_one_cluster(fold: Screened) -> Screened:
 
 
 def main() -> None:
-    parser = parser_of(__doc__, "map-mix-recordings", "data")
+    parser = parser_of(__doc__, "map-mix-recordings", 3, "data")
     parser.add_argument("--labels", required=True)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument(

@@ -9,6 +9,7 @@ side. Writes benchmarks/salvi_embedded.md, in which cells that are not finished 
 """
 
 import argparse
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,13 +23,9 @@ from hf_dialects.reproduce.salvi import SETTINGS, table3
 from hf_dialects.reproduce.split_baselines import measure_baselines
 from hf_dialects.reproduce.summary import summarise
 from hf_dialects.reproduce.tables import write_table
+from hf_dialects.reproduce.unit import Unit
+from hf_dialects.training.recipe import load_recipe
 
-PRETRAINING = "{name: pretraining, model: {cross_entropy_weight: 0}}"
-STAGES = {  # as in the recipes salvi_pretraining and salvi_both
-    "auxiliary": "[]",
-    "pretraining": f"[{PRETRAINING}, {{name: classification, model: {{objective: null}}}}]",
-    "both": f"[{PRETRAINING}, {{name: classification}}]",
-}
 TABLE = "salvi_embedded"
 
 
@@ -39,36 +36,48 @@ def cells(recipe: str) -> list[Cell]:
         overrides = [one for one in cell.overrides if not one.startswith("model.encoder=")]
         setting = next((name for name in SETTINGS if cell.name.endswith(f"-{name}")), None)
         if setting:
-            overrides.append(f"stages={STAGES[setting]}")
+            overrides.append(f"stages={json.dumps(load_recipe(cell.recipe).stages)}")
         rows.append(replace(cell, recipe=recipe, overrides=tuple(overrides)))
     return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("overrides", nargs="*", help="of the recipe, such as training.num_train_epochs=2")
-    parser.add_argument("--seeds", type=int, default=5)
+def parser_of(text: str, runs: str, seeds: int, *arguments: str) -> argparse.ArgumentParser:
+    """The arguments of one benchmark, and those that all grids share."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in arguments:
+        parser.add_argument(name)
+    parser.add_argument("overrides", nargs="*", help="of the recipe, such as training.max_steps=150")
+    parser.add_argument("--seeds", type=int, default=seeds)
     parser.add_argument("--part", default="1/1", help="2/4: the second of four parts, for processes side by side")
-    parser.add_argument("--runs", type=Path, default=Path("runs/salvi-embedded"))
+    parser.add_argument("--runs", type=Path, default=Path("runs") / runs)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
-    options = parser.parse_intermixed_args()
+    return parser
+
+
+def run_and_write(
+    table: str, rows: list[Cell], data: Unit, options: argparse.Namespace, shared: tuple[str, ...], note: str
+) -> None:
+    """Run all cells, and write their table."""
+    note_split(data, options.runs / "split-0")
+    measure_baselines(data, BASELINES, options.runs / "split-0", progress=False)
+    run_grid(rows, [data], options.seeds, options.runs, shared, part=part_of(options.part))
+    path = write_table(summarise(table, rows, 1, options.seeds, options.runs), options.runs, [note])
+    text = path.read_text(encoding="utf-8")
+    (options.out / f"{table}.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+def main() -> None:
+    options = parser_of(__doc__, "salvi-embedded", 5).parse_intermixed_args()
     shell.start()
-    rows = cells("demo")
-    data = load_splits({"source": "demo"}, progress=False)
-    note_split(data[0], options.runs / "split-0")
-    measure_baselines(data[0], BASELINES, options.runs / "split-0")
-    shared = ("evaluation.baselines=false", *options.overrides)
-    run_grid(rows, data, options.seeds, options.runs, shared, part=part_of(options.part))
-    content = summarise(TABLE, rows, 1, options.seeds, options.runs)
+    (data,) = load_splits({"source": "demo"}, progress=False)
     command = " ".join(["python benchmarks/salvi_embedded.py", f"--seeds {options.seeds}", *options.overrides])
-    voices = len(set(data[0].splits["test"]["speaker"]))
-    notes = [
+    voices = len(set(data.splits["test"]["speaker"]))
+    note = (
         f"`{command}`: recipe `demo` (log-mel encoder from scratch), equal steps in every stage. Formant-synthesised "
         f"accents, {voices} voices in test: the table compares objectives, it says nothing about real dialects."
-    ]
-    path = write_table(content, options.runs, notes)
-    (options.out / f"{TABLE}.md").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
-    print(path.read_text(encoding="utf-8"))
+    )
+    run_and_write(TABLE, cells("demo"), data, options, ("evaluation.baselines=false", *options.overrides), note)
 
 
 if __name__ == "__main__":

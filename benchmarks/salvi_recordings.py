@@ -7,52 +7,34 @@ number of steps. Runs stand in runs/salvi-recordings/; the command can be stoppe
 benchmarks/salvi_recordings.md, in which cells that are not finished say so.
 """
 
-import argparse
 from pathlib import Path
 
-from salvi_embedded import cells
+from salvi_embedded import cells, parser_of, run_and_write
 
 from hf_dialects.cli import shell
-from hf_dialects.cli.reproduce import part_of
-from hf_dialects.evaluation.baselines import BASELINES
-from hf_dialects.reproduce.grid import run_grid
-from hf_dialects.reproduce.grid_splits import load_folds, note_split
-from hf_dialects.reproduce.split_baselines import measure_baselines
-from hf_dialects.reproduce.summary import summarise
-from hf_dialects.reproduce.tables import write_table
+from hf_dialects.reproduce.grid_splits import load_folds
 
 TABLE = "salvi_recordings"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data")
-    parser.add_argument("overrides", nargs="*", help="of the recipe, such as training.num_train_epochs=2")
+    parser = parser_of(__doc__, "salvi-recordings", 3, "data")
     parser.add_argument("--labels", required=True)
-    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--part", default="1/1", help="2/4: the second of four parts, for processes side by side")
-    parser.add_argument("--runs", type=Path, default=Path("runs/salvi-recordings"))
     options = parser.parse_intermixed_args()
     shell.start()
     rows = cells("small")
     source = (f"data.source={options.data}", f"data.labels=[{options.labels}]")
     shared = (*source, "evaluation.baselines=false", *options.overrides)
-    data = load_folds(rows[0].resolved(0, shared).data, options.folds, progress=False)
-    note_split(data[0], options.runs / "split-0")
-    measure_baselines(data[0], BASELINES, options.runs / "split-0", progress=False)
-    run_grid(rows, data, options.seeds, options.runs, shared, part=part_of(options.part))
-    content = summarise(TABLE, rows, 1, options.seeds, options.runs)
+    (folds,) = load_folds(rows[0].resolved(0, shared).data, options.folds, progress=False)
     arguments = [Path(options.data).name, f"--labels {options.labels} --seeds {options.seeds}", *options.overrides]
-    speakers = len({speaker for fold in data[0] for speaker in fold.splits["test"]["speaker"]})
+    speakers = len({speaker for fold in folds for speaker in fold.splits["test"]["speaker"]})
     note = (
         f"`python benchmarks/salvi_recordings.py {' '.join(arguments)}`: recipe `small` (log-mel encoder from "
         f"scratch), {options.folds} folds by speaker, {speakers} speakers, every recording predicted by a model that "
         "never heard its speaker; equal steps in every stage. Purity is within the folds."
     )
-    path = write_table(content, options.runs, [note])
-    (Path(__file__).parent / f"{TABLE}.md").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
-    print(path.read_text(encoding="utf-8"))
+    run_and_write(TABLE, rows, folds, options, shared, note)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""A full disk, told as such. Layer 0: imports nothing of the package but its errors."""
+"""Files written whole or not at all, and a full disk told as such. Layer 0: of the package, imports its errors only."""
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,30 @@ def disk_space(target: str | Path, kept: str) -> Iterator[None]:
             f"{target} could not be written: {place}. Free some space, or name a folder on another disk, and run the "
             f"same command again; {kept}"
         ) from error
+
+
+@contextmanager
+def whole_file(path: str | Path, kept: str = KEPT) -> Iterator[Path]:
+    """A path beside `path` to write to, renamed to it at the end: the file is whole or not there, also after a kill.
+
+    What stood there before stays where an error ends the writing. Processes that write the same file at once do not
+    meet: each has a path of its own, and the last one's file stays.
+
+    Args:
+        kept: see `disk_space`.
+
+    Raises:
+        DialectError: the disk is full.
+    """
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    with disk_space(path, kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield unfinished
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
 
 def _is_full(error: Exception, target: Path) -> bool:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification, PreTrainedConfig
 
 from hf_dialects import models
-from hf_dialects.disk import disk_space
+from hf_dialects.disk import disk_space, whole_file
 from hf_dialects.errors import CheckpointError
 from hf_dialects.models.configuration_dialect import DialectConfig, check_temperature
 from hf_dialects.models.encoder_dialect import MAY_BE_MISSING
@@ -103,14 +103,9 @@ def set_temperature(folder: str | Path, temperature: float) -> None:
     if settings.get("model_type") != DialectConfig.model_type:
         raise CheckpointError(f"{folder} holds no dialect model, so it has no temperature; train one on top of it")
     check_temperature(temperature)
-    unfinished = path.with_name(f".{CONFIG}.{os.getpid()}")
-    with disk_space(path, "the configuration stays as it was"):
-        try:
-            shutil.copyfile(path, unfinished)
-            _update(unfinished, temperature=temperature)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+    with whole_file(path, "the configuration stays as it was") as unfinished:
+        shutil.copyfile(path, unfinished)
+        _update(unfinished, temperature=temperature)
 
 
 def load_for_inference(path_or_id: str | Path, head: bool = True):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from datasets import Dataset
 
 FSDD_SPEAKERS = {"george": "GRC/Greek", "jackson": "USA/neutral", "theo": "USA/neutral"}
 ARABIC_SPLITS = {"train.csv": ("00000001", "00000002"), "val.csv": ("00000003",), "test.csv": ("00000004",)}
@@ -48,3 +49,8 @@ def arabic_speech_commands(folder: Path, keywords: tuple[str, ...] = ("up", "zoo
                     [("file", "class"), *((f"./dataset/{path}", keyword) for path, keyword in lines)]
                 )
     return folder
+
+
+def corpus_of(files: dict[str, bytes]) -> Dataset:
+    """Recordings held as bytes, id → content of the file."""
+    return Dataset.from_dict({"audio": [{"bytes": one, "path": None} for one in files.values()], "id": list(files)})

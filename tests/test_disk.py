@@ -5,7 +5,7 @@ from collections import namedtuple
 import pytest
 from safetensors import SafetensorError
 
-from hf_dialects.disk import disk_space
+from hf_dialects.disk import disk_space, whole_file
 from hf_dialects.errors import CorpusError, DialectError
 
 Usage = namedtuple("Usage", "total used free")
@@ -61,3 +61,29 @@ def test_a_real_full_device(tmp_path):
     with pytest.raises(DialectError, match="could not be written"), disk_space(tmp_path / "x", "nothing"):  # noqa: SIM117
         with open("/dev/full", "w") as file:
             file.write("x")
+
+
+def write_half(path) -> None:
+    with whole_file(path) as unfinished:
+        unfinished.write_text("half of the sec")
+        raise KeyError
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path):
+    path = tmp_path / "new" / "file.txt"
+    with whole_file(path) as unfinished:
+        unfinished.write_text("first")
+        assert not path.exists()
+    with pytest.raises(KeyError):
+        write_half(path)
+    assert path.read_text() == "first"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_full_disk_leaves_the_old_file_and_is_told(free, tmp_path):
+    (tmp_path / "file.txt").write_text("old")
+    free(0)
+    with pytest.raises(DialectError, match=r"file\.txt could not be written: .*; it stays"):  # noqa: SIM117
+        with whole_file(tmp_path / "file.txt", "it stays"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+    assert (tmp_path / "file.txt").read_text() == "old"

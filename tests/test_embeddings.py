@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import tiny
 import torch
-from datasets import Dataset
+from corpora import corpus_of
 from transformers import Wav2Vec2ForSequenceClassification
 
 from hf_dialects import embeddings
@@ -34,10 +34,6 @@ def extractor():
 @pytest.fixture(scope="module")
 def corpus():
     return corpus_of({id: encode(tiny.waveform(one, ord(id)), tiny.RATE) for id, one in SECONDS.items()})
-
-
-def corpus_of(files: dict[str, bytes]) -> Dataset:
-    return Dataset.from_dict({"audio": [{"bytes": one, "path": None} for one in files.values()], "id": list(files)})
 
 
 def waveform(corpus, id: str) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
-from datasets import Dataset
+from corpora import corpus_of
 
 from hf_dialects import snippet_embeddings
 from hf_dialects.abx.snippets import snippets
@@ -35,10 +35,6 @@ def extractor():
 @pytest.fixture(scope="module")
 def corpus():
     return corpus_of({id: encode(tiny.waveform(one, ord(id)), tiny.RATE) for id, one in SECONDS.items()})
-
-
-def corpus_of(files: dict[str, bytes]) -> Dataset:
-    return Dataset.from_dict({"audio": [{"bytes": one, "path": None} for one in files.values()], "id": list(files)})
 
 
 def snapshot(folder) -> dict[str, bytes]:

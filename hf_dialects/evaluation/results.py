@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -16,7 +15,7 @@ import numpy as np
 from hf_dialects.data.leakage import column_values, leakage
 from hf_dialects.data.screen import Skipped, count_reasons
 from hf_dialects.data.splits import split_fingerprint
-from hf_dialects.disk import KEPT, disk_space
+from hf_dialects.disk import whole_file
 from hf_dialects.errors import CheckpointError, DialectError
 from hf_dialects.evaluation.breakdown import describe_breakdown
 from hf_dialects.evaluation.environment import anonymous
@@ -147,19 +146,12 @@ def write_results(results: Mapping, path: str | Path) -> None:
     Raises:
         DialectError: a key of `build_results` is missing, or the disk is full.
     """
-    path = Path(path)
     missing = [key for key in KEYS if key not in results]
     if missing:
         raise DialectError(f"results lack {', '.join(missing)}; make them with build_results")
     text = json.dumps(_plain(results), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    with disk_space(path, KEPT):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            unfinished.write_text(text + "\n", encoding="utf-8")
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+    with whole_file(path) as unfinished:
+        unfinished.write_text(text + "\n", encoding="utf-8")
 
 
 def read_results(path: str | Path) -> dict:

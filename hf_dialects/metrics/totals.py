@@ -40,11 +40,7 @@ def additive(totals: Callable[..., Totals]) -> Callable[..., float]:
         rows, formula, _ = totals(*arrays, **options)
         return float(formula(as_weights(weights, rows.shape[0]) @ rows))
 
-    signature = inspect.signature(totals)
-    weights = inspect.Parameter("weights", inspect.Parameter.KEYWORD_ONLY, default=None)
-    metric.__signature__ = signature.replace(
-        parameters=[*signature.parameters.values(), weights], return_annotation=float
-    )
+    metric.__signature__ = _with_weights(totals)
     metric.totals = totals
     return metric
 
@@ -69,11 +65,7 @@ def prepared(prepare: Callable[..., Callable[[np.ndarray], np.ndarray]]) -> Call
         values_of = prepare(*arrays)
         return float(values_of(as_weights(weights, len(as_numpy(arrays[0])))[:, None])[0])
 
-    signature = inspect.signature(prepare)
-    weights = inspect.Parameter("weights", inspect.Parameter.KEYWORD_ONLY, default=None)
-    metric.__signature__ = signature.replace(
-        parameters=[*signature.parameters.values(), weights], return_annotation=float
-    )
+    metric.__signature__ = _with_weights(prepare)
     metric.prepare = prepare
     return metric
 
@@ -88,3 +80,10 @@ def ratio(numerator, denominator) -> np.ndarray:
     """numerator / denominator, NaN where the denominator is zero."""
     numerator, denominator = np.broadcast_arrays(np.asarray(numerator, float), denominator)
     return np.divide(numerator, denominator, out=np.full(numerator.shape, np.nan), where=denominator != 0)
+
+
+def _with_weights(function: Callable) -> inspect.Signature:
+    """The signature of a metric made of `function`: its arguments and `weights`, to a float."""
+    signature = inspect.signature(function)
+    weights = inspect.Parameter("weights", inspect.Parameter.KEYWORD_ONLY, default=None)
+    return signature.replace(parameters=[*signature.parameters.values(), weights], return_annotation=float)

@@ -1,7 +1,6 @@
 """The splits that a grid runs on: the corpus's own, or several drawn from it, noted on disk so that they stay."""
 
 import json
-import os
 from collections import defaultdict
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from hf_dialects.data.leakage import column_values
 from hf_dialects.data.place_split import place_split
 from hf_dialects.data.split_folder import join_splits
 from hf_dialects.data.splits import group_split, split_fingerprint
+from hf_dialects.disk import whole_file
 from hf_dialects.errors import CorpusError
 from hf_dialects.reproduce.unit import Unit, grouped_by, parts_of
 from hf_dialects.training.folds import fold_corpus
@@ -91,10 +91,8 @@ def note_split(data: Unit, folder: Path) -> None:
                 "take the corpus they were made with, or another --out"
             )
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished = folder / f".{NOTE}.{os.getpid()}"
-    unfinished.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    unfinished.replace(note)
+    with whole_file(note) as unfinished:
+        unfinished.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _values(rows: Dataset, by: tuple[str, ...]) -> dict[str, list[str]]:

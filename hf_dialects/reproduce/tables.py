@@ -3,10 +3,10 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hf_dialects.disk import whole_file
 from hf_dialects.reproduce.measures import SALVI, Measures
 
 TITLES = {
@@ -196,7 +196,5 @@ def _signed(value: float | None) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    with whole_file(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")

@@ -6,7 +6,6 @@ a pair takes K products instead of T1 T2 D.
 Dimensions: N queries, M targets, T frames of one, D channels, K codes.
 """
 
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from hf_dialects.disk import disk_space
+from hf_dialects.disk import whole_file
 from hf_dialects.errors import CheckpointError, DialectError
 from hf_dialects.extras import require
 from hf_dialects.retrieval.scores import harmonic_mean
@@ -95,15 +94,8 @@ class FrameIndex:
 
     def save(self, path: str | Path) -> None:
         """Write one .npz file, at once or not at all."""
-        path = Path(path)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with disk_space(path, "what was written before stays"):
-            try:
-                with temporary.open("wb") as file:
-                    np.savez(file, codebook=self.codebook, codes=self.codes, lengths=self.lengths)
-                os.replace(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
+        with whole_file(path) as unfinished, unfinished.open("wb") as file:
+            np.savez(file, codebook=self.codebook, codes=self.codes, lengths=self.lengths)
 
     @classmethod
     def load(cls, path: str | Path) -> "FrameIndex":

@@ -1,12 +1,11 @@
 """Training dynamics as a table: how probable the gold dialect of every recording was, epoch by epoch."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from hf_dialects.disk import KEPT, disk_space
+from hf_dialects.disk import whole_file
 from hf_dialects.errors import CheckpointError
 
 DYNAMICS = "dynamics.parquet"
@@ -43,15 +42,8 @@ def read_dynamics(path: str | Path) -> pd.DataFrame:
 
 def write_dynamics(frame: pd.DataFrame, path: str | Path) -> None:
     """Write what `read_dynamics` reads. The file is whole or not there, also where the process is killed."""
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with disk_space(path, KEPT):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            check_dynamics(frame, str(path)).to_parquet(partial, index=False)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+    with whole_file(path) as unfinished:
+        check_dynamics(frame, str(path)).to_parquet(unfinished, index=False)
 
 
 def check_dynamics(frame: pd.DataFrame, where: str = "the table") -> pd.DataFrame:

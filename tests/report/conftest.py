@@ -1,5 +1,6 @@
 import finished
 import pytest
+from chromium import Chromium
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +20,10 @@ def hostile_run(tmp_path_factory):
     clusters = {finished.HOSTILE: '"><img src=x onerror=alert(2)>', "b & <i>c</i>": "low", "]]></script><b>": "low"}
     corpus = finished.recordings(tmp_path_factory.mktemp("hostile"), clusters)
     return finished.run(tmp_path_factory.mktemp("runs") / "hostile", corpus, skill=0.0)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    browser = Chromium(tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()

@@ -2,7 +2,7 @@
 
 import finished
 import pytest
-from chromium import CHROMIUM, Chromium
+from chromium import CHROMIUM
 from finished import HOSTILE
 
 from hf_dialects.report import clips
@@ -39,13 +39,6 @@ OVERLAPS = """(() => {
   return found;
 })()"""
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    browser = Chromium(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
 
 
 @pytest.fixture(scope="module")

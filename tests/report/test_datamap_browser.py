@@ -8,7 +8,7 @@ import time
 import finished
 import mapped
 import pytest
-from chromium import CHROMIUM, Chromium
+from chromium import CHROMIUM
 from test_browser import OVERLAPS, SIDEWAYS
 
 from hf_dialects.data.corrections import check_corrections, read_corrections
@@ -41,13 +41,6 @@ REDRAWN_MS = """(async () => {
   pixel();
   return performance.now() - start;
 })()"""
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    browser = Chromium(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
 
 
 @pytest.fixture(scope="module")

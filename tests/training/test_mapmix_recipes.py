@@ -6,16 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import test_stages
-from datasets import DatasetDict
 
-from hf_dialects.data.synthetic import load_fixture
 from hf_dialects.errors import CorpusError, RecipeError
 from hf_dialects.training.confidence_labels import confidence_labels, read_confidence_labels
 from hf_dialects.training.datamaps import DataMap
 from hf_dialects.training.dynamics import read_dynamics
 from hf_dialects.training.fit import fit
 from hf_dialects.training.recipe import load_recipe, make_recipe
-from hf_dialects.training.run import screen_splits, train_on
+from hf_dialects.training.run import train_on
 from hf_dialects.training.similarity import out_of_fold_similarity, similarity_from_predictions
 from hf_dialects.training.stages import stages_of, with_mixup
 
@@ -28,12 +26,6 @@ CONTENT = test_stages.CONTENT | {
     "training": test_stages.CONTENT["training"] | {"logging_steps": 1},
     "stages": [MAP, {"name": "mixing", "from": "original", "training": MIXING}],
 }
-
-
-@pytest.fixture(scope="module")
-def screened():
-    few = {name: split.select(range(0, len(split), 2)) for name, split in load_fixture().items()}
-    return screen_splits(DatasetDict(few), ("speaker",), progress=False)
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,10 @@ import torch
 from datasets import DatasetDict
 from transformers import TrainerCallback
 
-from hf_dialects.data.synthetic import load_fixture
 from hf_dialects.errors import CorpusError, RecipeError
 from hf_dialects.saving import load_for_inference, save_for_hub
 from hf_dialects.training.recipe import load_recipe, make_recipe
-from hf_dialects.training.run import screen_splits, train_on
+from hf_dialects.training.run import train_on
 from hf_dialects.training.stages import carry_over, stages_of
 
 PRETRAINING = {"name": "pretraining", "model": {"cross_entropy_weight": 0}}
@@ -58,12 +57,6 @@ class KillAt(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step == self.step:
             raise Killed
-
-
-@pytest.fixture(scope="module")
-def screened():
-    few = {name: split.select(range(0, len(split), 2)) for name, split in load_fixture().items()}
-    return screen_splits(DatasetDict(few), ("speaker",), progress=False)
 
 
 @pytest.fixture(scope="module")
