@@ -1,10 +1,12 @@
 """Independent pieces of work in threads: for compiled code and array code, which release the lock. Layer 0."""
 
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numba
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 
 def n_threads() -> int:
@@ -18,6 +20,14 @@ def in_threads(function: Callable, pieces: Sequence, threads: int | None = None)
     threads = n_threads() if threads is None else threads
     if min(len(pieces), threads) < 2:
         return [function(piece) for piece in pieces]
-    pool = ThreadPoolExecutor(threads, initializer=threadpool_limits, initargs=(1, "openmp"))
-    with threadpool_limits(1, "blas"), pool:
+    libraries = _libraries("torch" in sys.modules)
+    alone = {"limits": 1, "user_api": "openmp"}
+    pool = ThreadPoolExecutor(threads, initializer=lambda: libraries.limit(**alone))
+    with libraries.limit(limits=1, user_api="blas"), pool:
         return list(pool.map(function, pieces))
+
+
+@cache
+def _libraries(with_torch: bool) -> ThreadpoolController:
+    """What brings threads of its own; looking for it takes longer than a small piece of work."""
+    return ThreadpoolController()

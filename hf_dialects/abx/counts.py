@@ -15,6 +15,7 @@ from hf_dialects.threads import in_threads, n_threads
 
 _BYTES_PER_PAIR = 32  # a block's distances, keys, copies on the way and what is allowed
 _FEW_PAIRS = 1 << 16  # below, threads cost more than they bring
+_MANY_PAIRS, _LEAST_ROWS = 1 << 17, 256  # of a block: more leaves the cache, fewer make slow products
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,8 @@ class Counter:
         n = len(context)
         distances = self._distances(number)
         at_once = n_threads() if n * n > _FEW_PAIRS else 1
-        rows = max(1, min(-(-n // at_once), self.max_memory_bytes // (_BYTES_PER_PAIR * n * at_once)))
+        in_cache = max(_MANY_PAIRS // n, _LEAST_ROWS)
+        rows = max(1, min(-(-n // at_once), in_cache, self.max_memory_bytes // (_BYTES_PER_PAIR * n * at_once)))
 
         def block(start: int) -> tuple[np.ndarray, np.ndarray]:
             stop = min(start + rows, n)

@@ -35,7 +35,7 @@ class PooledDistances:
     """
 
     def __init__(self, vectors: np.ndarray, distance: str, device: str = "cpu"):
-        self.repeats = Repeats(list(vectors))
+        self.repeats = Repeats(vectors)
         prepared = centred(vectors)[0] if distance == "euclidean" else unit_rows(vectors)
         self.squares = (prepared**2).sum(1) if distance == "euclidean" else None
         self.torch_device = None if device == "cpu" else device
@@ -87,11 +87,19 @@ class Repeats:
         first: (n,) int64, the first item that equals each one.
     """
 
-    def __init__(self, items: list[np.ndarray]):
+    def __init__(self, items: np.ndarray | list[np.ndarray]):
+        self.first = np.arange(len(items))
+        # equal items have equal sums of values: only those whose sum occurs again are looked at in full
+        if isinstance(items, list):
+            sums = np.array([np.ascontiguousarray(item).sum() for item in items])
+        else:
+            sums = items.sum(axis=1)
+        _, group, counts = np.unique(sums, return_inverse=True, return_counts=True)
         seen: dict[tuple, int] = {}
-        first = [seen.setdefault((item.shape, _digest(item)), number) for number, item in enumerate(items)]
-        self.first = np.array(first, dtype=np.int64)
-        self.any = bool((self.first != np.arange(len(first))).any())
+        for number in np.flatnonzero(counts[group] > 1):
+            item = items[number]
+            self.first[number] = seen.setdefault((item.shape, _digest(item)), number)
+        self.any = bool((self.first != np.arange(len(items))).any())
 
 
 def _digest(item: np.ndarray) -> bytes:
@@ -144,11 +152,11 @@ def checked_vectors(vectors, distance: str) -> np.ndarray | list[np.ndarray]:
     items = _as_items(vectors)
     pooled = isinstance(items, np.ndarray)
     what = "vectors" if pooled else "sequences"
-    _refuse([not np.isfinite(item).all() for item in items], what, "NaN or infinite values", "Leave these items out")
+    finite = np.isfinite(items).all(axis=1) if pooled else np.array([np.isfinite(item).all() for item in items])
+    _refuse(~finite, what, "NaN or infinite values", "Leave these items out")
     if distance != "euclidean":
-        rows = items[:, None] if pooled else items
         _refuse(
-            [not np.abs(item).max(axis=1).all() for item in rows],
+            ~(items.any(axis=1) if pooled else np.array([item.any(axis=1).all() for item in items])),
             what,
             "a vector of zeros, which has no direction",
             "Leave these items out, or use distance='euclidean'",
@@ -176,9 +184,12 @@ def checked_device(device) -> str:
 
 def _as_items(vectors) -> np.ndarray | list[np.ndarray]:
     whole = None if isinstance(vectors, (list, tuple)) else as_numpy(vectors)
-    items = [as_numpy(item) for item in (vectors if whole is None or whole.dtype == object else whole)]
-    shapes = {item.ndim for item in items}
-    sizes = {item.shape[-1] if item.ndim else 0 for item in items}
+    if whole is not None and whole.ndim in (2, 3) and whole.dtype != object:
+        items = whole if whole.ndim == 2 else list(whole)
+        shapes, sizes = {items[0].ndim} if len(items) else set(), {whole.shape[-1]}
+    else:
+        items = [as_numpy(item) for item in (vectors if whole is None else whole)]
+        shapes, sizes = {item.ndim for item in items}, {item.shape[-1] if item.ndim else 0 for item in items}
     if shapes not in ({1}, {2}) or len(sizes) != 1 or not all(item.size for item in items):
         found = ", ".join(sorted({str(item.shape) for item in items})[:5]) or "nothing"
         raise DialectError(
@@ -189,7 +200,7 @@ def _as_items(vectors) -> np.ndarray | list[np.ndarray]:
         raise DialectError(f"{len(items)} items are too many; at most {ITEM_MASK} can be compared")
     if shapes == {2}:
         return [_floating(item) for item in items]
-    return _floating(np.stack(items) if whole is None or whole.dtype == object else whole)
+    return _floating(np.stack(items) if isinstance(items, list) else items)
 
 
 def _floating(array: np.ndarray) -> np.ndarray:
@@ -200,7 +211,7 @@ def _floating(array: np.ndarray) -> np.ndarray:
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
 
 
-def _refuse(bad: list[bool], what: str, found: str, remedy: str) -> None:
+def _refuse(bad: np.ndarray, what: str, found: str, remedy: str) -> None:
     wrong = np.flatnonzero(bad)
     if len(wrong):
         first = ", ".join(str(number) for number in wrong[:10])

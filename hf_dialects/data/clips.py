@@ -1,10 +1,26 @@
 """A corpus as a map-style dataset of clips."""
 
+import copy
+from dataclasses import dataclass, field
+
 import numpy as np
 from torch.utils.data import Dataset
 
 from hf_dialects.data.audio import decode
 from hf_dialects.data.preparation import Preparation
+
+
+@dataclass
+class Memory:
+    """Features of whole recordings, by row, up to a size."""
+
+    bytes_left: int
+    features: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def keep(self, row: int, features: np.ndarray) -> None:
+        if features.nbytes <= self.bytes_left:
+            self.features[row] = features
+            self.bytes_left -= features.nbytes
 
 
 class Clips(Dataset):
@@ -25,8 +41,7 @@ class Clips(Dataset):
         self.ids = list(dataset["id"])
         self.labels = list(dataset["dialect"])
         self.prepare = Preparation(**preparation)
-        self._cache: dict[int, np.ndarray] = {}
-        self._cache_left = cache_bytes
+        self._memory = Memory(cache_bytes)
 
     @property
     def lengths(self) -> list[float] | None:
@@ -35,6 +50,12 @@ class Clips(Dataset):
             return None
         durations, crop_s = list(self.dataset["duration"]), self.prepare.crop_s
         return [min(one, crop_s) if crop_s else one for one in durations] if None not in durations else None
+
+    def plain(self) -> "Clips":
+        """The same recordings around the middle and without augmentation; both share the features in memory."""
+        found = copy.copy(self)
+        found.prepare = Preparation(**(vars(self.prepare) | {"training": False}))
+        return found
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -52,10 +73,8 @@ class Clips(Dataset):
 
     def _features(self, index: int) -> np.ndarray:
         """Features of a whole recording, kept as far as the cache reaches."""
-        if index in self._cache:
-            return self._cache[index]
-        features = self.prepare.analyse(self._waveform(index))
-        if features.nbytes <= self._cache_left:
-            self._cache[index] = features
-            self._cache_left -= features.nbytes
-        return features
+        if index not in self._memory.features:
+            features = self.prepare.analyse(self._waveform(index))
+            self._memory.keep(index, features)
+            return features
+        return self._memory.features[index]

@@ -246,6 +246,10 @@ class PairedClips(Dataset):
     def __len__(self) -> int:
         return len(self.clips)
 
+    def plain(self) -> Clips:
+        """The same recordings unmixed, see `Clips.plain`."""
+        return self.clips.plain()
+
     def __getitem__(self, key: Placed) -> dict:
         item = self.clips[(key.epoch, key.row)]
         return item | {"mixup_index": key.mixup_index, "mixup_weight": key.weight}

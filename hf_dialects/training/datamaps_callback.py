@@ -75,8 +75,8 @@ class DatamapsCallback(TrainerCallback):
                 "training.sampler, or training.record_dynamics=evaluation"
             )
         if self.mode != TRAINING:
-            corpus = clips.dataset if self.corpus is None else self.corpus
-            clips = Clips(corpus, **(vars(clips.prepare) | {"training": False}))
+            own = clips if self.corpus is None else Clips(self.corpus, **vars(clips.prepare))
+            clips = own.plain()
         self._clips, self._model, self._extractor, self._args = clips, model, processing_class, args
         self._ids = np.array(clips.ids, dtype=object)
         self._labels = np.array(clips.labels, dtype=np.int32)

@@ -36,6 +36,24 @@ def test_validation_is_neither_cropped_at_random_nor_augmented(found):
     assert len(clips[2]["clip"]) == 8000
 
 
+def test_plain_clips_are_those_of_validation_and_analyse_nothing_again(found):
+    analysed = []
+
+    def analyse(waveform):
+        analysed.append(len(waveform))
+        return np.stack([waveform[::160]] * 2, 1)
+
+    options = {"analyse": analyse, "hop": 160, "window": 160, "crop_s": 0.5}
+    clips = Clips(found, training=True, spectral_augment=lambda features, rng: -features, **options)
+    drawn = [clips[(1, i)]["clip"] for i in range(4)]
+    plain = [one["clip"] for one in map(clips.plain().__getitem__, range(4))]
+    assert len(analysed) == 4
+    expected = Clips(found, training=False, **options)
+    assert all(np.array_equal(one, expected[i]["clip"]) for i, one in enumerate(plain))
+    assert not any(np.array_equal(one, other) for one, other in zip(plain, drawn, strict=True))
+    assert np.array_equal(clips[(1, 3)]["clip"], drawn[3])
+
+
 def test_lengths_for_buckets_are_those_of_the_crops(found):
     with_durations = found.add_column("duration", [0.6, 0.7, 0.8, 0.9])
     assert Clips(with_durations, crop_s=0.75).lengths == [0.6, 0.7, 0.75, 0.75]
