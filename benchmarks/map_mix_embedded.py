@@ -23,6 +23,7 @@ from salvi_embedded import parser_of
 
 from hf_dialects.cli import shell
 from hf_dialects.cli.reproduce import part_of
+from hf_dialects.errors import DialectError
 from hf_dialects.evaluation.baselines import BASELINES
 from hf_dialects.reproduce.cells import Cell
 from hf_dialects.reproduce.grid import run_grid
@@ -44,8 +45,17 @@ RECIPE = "demo"
 STEPS = 450
 
 
-def rows_of(recipe: str, seeds: int, more_seeds: int) -> tuple[list[Cell], list[Cell]]:
-    """The rows at equal steps, and those of the headline at equal encoded examples; each with what prepares it."""
+def rows_of(
+    recipe: str, seeds: int, more_seeds: int, only: Sequence[str] | None = None
+) -> tuple[list[Cell], list[Cell]]:
+    """The rows at equal steps, and those of the headline at equal encoded examples; each with what prepares it.
+
+    Args:
+        only: names of the rows at equal steps, and none at equal examples; None = all.
+
+    Raises:
+        DialectError: a name that no row has.
+    """
     steps = {}
     for table in TABLES:
         chosen = [name for name in TABLES[table] if name not in ENCODERS]
@@ -57,6 +67,11 @@ def rows_of(recipe: str, seeds: int, more_seeds: int) -> tuple[list[Cell], list[
         sorted((cell for cell in steps.values() if cell.name in order), key=lambda cell: order.index(cell.name)),
         [cell for cell in steps.values() if not cell.preparation and cell.name not in order],
     ]
+    if only is not None:
+        if unknown := set(only) - steps.keys():
+            raise DialectError(f"no row is called {', '.join(unknown)}; there are {', '.join(steps)}")
+        found = [[cell for cell in part if cell.preparation or cell.name in only] for part in found]
+        return with_seeds([cell for part in found for cell in part], seeds, more_seeds), []
     examples = map_mix_cells("map-mix-table2", recipe, HEADLINE, equal="examples")
     return tuple(with_seeds(cells, seeds, more_seeds) for cells in ([one for part in found for one in part], examples))
 
@@ -99,19 +114,24 @@ def run_and_write(
 def main() -> None:
     parser = parser_of(__doc__, "map-mix-embedded", 3)
     parser.add_argument("--more-seeds", type=int, default=5, help=f"of {', '.join(HEADLINE)}")
+    parser.add_argument("--rows", help="names of rows, separated by commas, written to a file of the name --table")
+    parser.add_argument("--table", default=TABLE)
     options = parser.parse_intermixed_args()
     shell.start()
-    steps, examples = rows_of(RECIPE, options.seeds, options.more_seeds)
+    only = options.rows and options.rows.split(",")
+    steps, examples = rows_of(RECIPE, options.seeds, options.more_seeds, only)
     data = load_splits({"source": "demo"}, progress=False)[0]
     shared = (f"training.max_steps={STEPS}", "evaluation.draws=200", *options.overrides)
     arguments = f"--seeds {options.seeds} --more-seeds {options.more_seeds}"
+    arguments += f" --rows {options.rows} --table {options.table}" if only else ""
     voices = len(set(data.splits["test"]["speaker"]))
     notes = [
         f"`{' '.join(['python benchmarks/map_mix_embedded.py', arguments, *options.overrides])}`: recipe `{RECIPE}` "
         f"(log-mel encoder from scratch), equal steps. Formant-synthesised accents, {voices} voices in test: the "
         "tables compare trainings, they say nothing about real dialects."
     ]
-    run_and_write({TABLE: steps, EQUAL_EXAMPLES: examples}, data, options, shared, notes, options.out / f"{TABLE}.md")
+    tables = {options.table: steps} | ({EQUAL_EXAMPLES: examples} if examples else {})
+    run_and_write(tables, data, options, shared, notes, options.out / f"{options.table}.md")
 
 
 if __name__ == "__main__":
