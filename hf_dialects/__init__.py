@@ -15,6 +15,10 @@ _MODULES = {
     "DialectForAudioClassification": "models.modeling_dialect",
     "DialectFeatureExtractor": "models.feature_extraction_dialect",
     "DialectPipeline": "models.pipeline_dialect",
+    "ZipformerConfig": "models.configuration_zipformer",
+    "ZipformerModel": "models.modeling_zipformer",
+    "ZipformerForRNNT": "models.rnnt_zipformer",
+    "ZipformerFeatureExtractor": "models.feature_extraction_zipformer",
     "load_corpus": "data.load",
     "check_corpus": "data.schema",
     "group_split": "data.splits",
@@ -45,16 +49,30 @@ __all__ = ["__version__", "register", *_MODULES]
 
 def register() -> None:
     """Put our classes into transformers' Auto classes. Called at import; calling it again changes nothing."""
-    from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification
+    from transformers import (
+        AutoConfig,
+        AutoFeatureExtractor,
+        AutoModel,
+        AutoModelForAudioClassification,
+        AutoModelForRNNT,
+    )
 
     from hf_dialects.models.configuration_dialect import DialectConfig
     from hf_dialects.models.configuration_ecapa_dialect import EcapaConfig
+    from hf_dialects.models.configuration_zipformer import ZipformerConfig
     from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor
+    from hf_dialects.models.feature_extraction_zipformer import ZipformerFeatureExtractor
     from hf_dialects.models.modeling_dialect import DialectForAudioClassification, DialectModel
     from hf_dialects.models.modeling_ecapa_dialect import EcapaModel
+    from hf_dialects.models.modeling_zipformer import ZipformerModel
+    from hf_dialects.models.rnnt_zipformer import ZipformerForRNNT
 
     AutoConfig.register(EcapaConfig.model_type, EcapaConfig, exist_ok=True)
     AutoModel.register(EcapaConfig, EcapaModel, exist_ok=True)
+    AutoConfig.register(ZipformerConfig.model_type, ZipformerConfig, exist_ok=True)
+    AutoModel.register(ZipformerConfig, ZipformerModel, exist_ok=True)
+    AutoModelForRNNT.register(ZipformerConfig, ZipformerForRNNT, exist_ok=True)
+    AutoFeatureExtractor.register(ZipformerConfig, ZipformerFeatureExtractor, exist_ok=True)
     AutoConfig.register(DialectConfig.model_type, DialectConfig, exist_ok=True)
     AutoModel.register(DialectConfig, DialectModel, exist_ok=True)
     AutoModelForAudioClassification.register(DialectConfig, DialectForAudioClassification, exist_ok=True)

@@ -17,6 +17,7 @@ from hf_dialects.models.encoder_dialect import (
     hidden_states,
     input_name,
     minimum_input,
+    one_frame_rate,
 )
 from hf_dialects.models.feature_extraction_dialect import extract, extract_whole, longest_input_s
 from hf_dialects.models.pipeline_dialect import minimum_samples
@@ -149,8 +150,16 @@ def run_encoder(encoder, inputs: Mapping[str, torch.Tensor], indices: Collection
 
     Returns:
         ({index: (B, T, D)}, mask (B, T) bool, True = frame of the utterance)
+
+    Raises:
+        DialectError: layers below the last of an encoder that has more frames there.
     """
     last = encoder.config.num_hidden_layers
+    if set(indices) != {last} and not one_frame_rate(encoder.config):
+        raise DialectError(
+            f"the {encoder.config.model_type} encoder has its last frames at a lower rate than those below, which "
+            f"layers {sorted(set(indices))} ask for: take the last layer, {last} or -1, alone"
+        )
     name = input_name(encoder.config)
     given = {name: inputs[name].to(encoder.device, encoder.dtype)}
     if "attention_mask" in inputs:

@@ -15,6 +15,7 @@ from hf_dialects.errors import CheckpointError
 from hf_dialects.models.configuration_dialect import DialectConfig, check_temperature
 from hf_dialects.models.encoder_dialect import MAY_BE_MISSING
 from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor
+from hf_dialects.models.feature_extraction_zipformer import ZipformerFeatureExtractor
 from hf_dialects.models.modeling_dialect import DialectForAudioClassification, DialectModel
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
@@ -25,6 +26,10 @@ AUTO_MAP = {
     "AutoModel": "modeling_dialect.DialectModel",
     "AutoModelForAudioClassification": "modeling_dialect.DialectForAudioClassification",
 }
+FEATURE_EXTRACTORS = {
+    DialectFeatureExtractor: "feature_extraction_dialect.DialectFeatureExtractor",
+    ZipformerFeatureExtractor: "feature_extraction_zipformer.ZipformerFeatureExtractor",
+}
 PIPELINES = {
     "dialect-identification": {
         "impl": "pipeline_dialect.DialectPipeline",
@@ -34,8 +39,10 @@ PIPELINES = {
 }
 
 
-def save_for_hub(model: DialectForAudioClassification, feature_extractor, folder: str | Path) -> None:
+def save_for_hub(model: DialectForAudioClassification | DialectModel, feature_extractor, folder: str | Path) -> None:
     """Write a checkpoint that loads with `trust_remote_code=True` where this package is not installed.
+
+    A `DialectModel`, an encoder without head, comes back through `AutoModel` alone.
 
     The folder then holds model.safetensors, config.json, preprocessor_config.json and the model files of this package.
     It is written beside `folder` and renamed, so an interrupted call leaves no half checkpoint. Of a checkpoint that
@@ -45,9 +52,10 @@ def save_for_hub(model: DialectForAudioClassification, feature_extractor, folder
         CheckpointError: `folder` holds something else than a checkpoint, or the model is of another class.
         DialectError: the disk is full.
     """
-    if not isinstance(model, DialectForAudioClassification):
+    if not isinstance(model, (DialectForAudioClassification, DialectModel)):
         raise CheckpointError(
-            f"save_for_hub takes a DialectForAudioClassification, found {type(model).__name__}: use save_pretrained"
+            f"save_for_hub takes a DialectForAudioClassification or a DialectModel, found {type(model).__name__}: use "
+            "save_pretrained"
         )
     folder = Path(folder).absolute()
     if folder.exists() and not (folder.is_dir() and ((folder / CONFIG).is_file() or not any(folder.iterdir()))):
@@ -70,20 +78,23 @@ def save_for_hub(model: DialectForAudioClassification, feature_extractor, folder
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _write(model: DialectForAudioClassification, feature_extractor, folder: Path) -> None:
+def _write(model: DialectForAudioClassification | DialectModel, feature_extractor, folder: Path) -> None:
     model.save_pretrained(folder)
-    _update(folder / CONFIG, auto_map=AUTO_MAP, custom_pipelines=PIPELINES)
+    if isinstance(model, DialectForAudioClassification):
+        _update(folder / CONFIG, auto_map=AUTO_MAP, custom_pipelines=PIPELINES)
+    else:
+        _update(folder / CONFIG, auto_map={name: AUTO_MAP[name] for name in ("AutoConfig", "AutoModel")})
     feature_extractor.save_pretrained(folder)
-    if isinstance(feature_extractor, DialectFeatureExtractor):
-        auto_map = {"AutoFeatureExtractor": "feature_extraction_dialect.DialectFeatureExtractor"}
-        _update(folder / PREPROCESSOR, auto_map=auto_map)
+    if type(feature_extractor) in FEATURE_EXTRACTORS:
+        _update(folder / PREPROCESSOR, auto_map={"AutoFeatureExtractor": FEATURE_EXTRACTORS[type(feature_extractor)]})
     for source in model_files():
         shutil.copyfile(source, folder / source.name)
 
 
 def model_files() -> list[Path]:
     """Source files that travel with every checkpoint."""
-    return sorted(Path(models.__file__).parent.glob("*_dialect.py"))
+    folder = Path(models.__file__).parent
+    return sorted([*folder.glob("*_dialect.py"), *folder.glob("*_zipformer.py")])
 
 
 def _update(path: Path, **entries) -> None:
@@ -194,8 +205,9 @@ def _load_model(name: str, settings: dict, head: bool):
 
 def _load_feature_extractor(name: str):
     settings, _ = DialectFeatureExtractor.get_feature_extractor_dict(name)
-    if settings.get("feature_extractor_type") == DialectFeatureExtractor.__name__:
-        return DialectFeatureExtractor.from_pretrained(name)
+    for own in FEATURE_EXTRACTORS:
+        if settings.get("feature_extractor_type") == own.__name__:
+            return own.from_pretrained(name)
     return AutoFeatureExtractor.from_pretrained(name)
 
 

@@ -124,12 +124,12 @@ def test_a_pass_is_no_longer_than_chunk_and_context(models):
     assert min(lengths[:-1]) >= 0.7 * RATE - 80  # the first and last pass have their context on one side
 
 
-@pytest.mark.parametrize(("name", "rate"), zip(tiny.ENCODERS, (200, 200, 200, 50, 25, 50), strict=True))
+@pytest.mark.parametrize(("name", "rate"), zip(tiny.ENCODERS, (200, 200, 200, 50, 25, 50, 50), strict=True))
 def test_frame_rate(models, name, rate):
     model, extractor = models[name]
     assert frame_rate_hz(model, extractor) == rate
     frames = encode_frames(model, extractor, tiny.waveform(7.0))[-1]
-    assert len(frames) == pytest.approx(7.0 * rate, abs=2)
+    assert len(frames) == pytest.approx(7.0 * rate, abs=4)  # convolutions without padding lose some
 
 
 def test_real_whisper_extractor_has_fifty_frames_per_second(models):

@@ -15,6 +15,7 @@ LAYERS = [
     {
         *("inference", "frames", "embeddings", "embedding_files", "fingerprints", "saving", "convert_ecapa"),
         *("snippet_embeddings", "snippet_files", "abx_grid", "abx_items", "abx_source"),
+        *("retrieval_audio", "retrieval_blocks", "retrieval_frames", "retrieval_pool", "retrieval_source"),
     },
     {"evaluation"},
     {"training"},

@@ -22,13 +22,14 @@ from hf_dialects.errors import CheckpointError
 from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor, extract
 from hf_dialects.models.modeling_dialect import DialectForAudioClassification, DialectModel
 from hf_dialects.models.pipeline_dialect import DialectPipeline
+from hf_dialects.retrieval import FrameStatistics
 from hf_dialects.saving import load_for_inference, model_files, save_for_hub
 
 CONSUMER = """
 import json, sys
 sys.modules["hf_dialects"] = None  # any import of it fails
 import numpy as np, torch
-from transformers import AutoModel, AutoModelForAudioClassification, pipeline
+from transformers import AutoFeatureExtractor, AutoModel, AutoModelForAudioClassification, pipeline
 
 torch.set_num_threads(1)
 folder, names = sys.argv[1], sys.argv[2:]
@@ -39,7 +40,10 @@ for name in names:
     with torch.no_grad():
         classifier = AutoModelForAudioClassification.from_pretrained(path, trust_remote_code=True).eval()
         logits = classifier(**inputs).logits.numpy()
-        embeddings = AutoModel.from_pretrained(path, trust_remote_code=True).eval()(**inputs).embeddings.numpy()
+        encoder = AutoModel.from_pretrained(path, trust_remote_code=True).eval()
+        embeddings = encoder(**inputs).embeddings.numpy()
+    extractor = AutoFeatureExtractor.from_pretrained(path, trust_remote_code=True)
+    frames = encoder.encode(given["waveform"][:16000], extractor, layer=1, frames=True, centred=True)
     stock = pipeline("audio-classification", model=path, trust_remote_code=True)
     windowed = pipeline("dialect-identification", model=path, trust_remote_code=True)
     short = given["waveform"][:8000]
@@ -50,7 +54,7 @@ for name in names:
         "windowed_class": type(windowed).__name__,
         "module": type(classifier).__module__,
     }
-    np.savez(f"{path}.answers.npz", logits=logits, embeddings=embeddings)
+    np.savez(f"{path}.answers.npz", logits=logits, embeddings=embeddings, frames=frames)
     with open(f"{path}.json", "w") as file:
         json.dump(answers, file)
 assert not [name for name in sys.modules if name.startswith("hf_dialects.")]
@@ -61,11 +65,13 @@ assert not [name for name in sys.modules if name.startswith("hf_dialects.")]
 def consumed(tmp_path_factory):
     """Every tiny encoder saved, then loaded and called in one process without the package."""
     folder = tmp_path_factory.mktemp("hub")
-    names = ("mean", "statistics", "attention", "max", "attentive_statistics", "ecapa")
+    names = ("mean", "statistics", "attention", "max", "attentive_statistics", "ecapa", "mean")
     poolings = dict(zip(tiny.ENCODERS, names, strict=True))
     for name in tiny.ENCODERS:
         model, extractor = tiny.model(name, pooling=poolings[name], layer="weighted"), tiny.feature_extractor(name)
         waveform = tiny.waveform(2.3)
+        frames = model.encode(waveform[:16000], extractor, layer=1, frames=True)
+        model.set_frame_statistics({1: FrameStatistics.fit([frames], "itself", "a", whiten=True)})
         save_for_hub(model, extractor, folder / name)
         np.savez(folder / f"{name}.npz", waveform=waveform, **_numpy(extract(extractor, [waveform[:16000]])))
     environment = os.environ | {
@@ -84,14 +90,16 @@ def _numpy(inputs) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", tiny.ENCODERS)
-def test_without_the_package_logits_and_embeddings_are_bit_equal(consumed, name):
-    model, _ = load_for_inference(consumed / name)
+def test_without_the_package_logits_embeddings_and_frames_are_bit_equal(consumed, name):
+    model, extractor = load_for_inference(consumed / name)
     given, found = np.load(consumed / f"{name}.npz"), np.load(consumed / f"{name}.answers.npz")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with torch.no_grad():
         output = model(**{key: torch.from_numpy(given[key]) for key in given.files if key != "waveform"})
+        frames = model.encode(given["waveform"][:16000], extractor, layer=1, frames=True, centred=True)
     torch.set_num_threads(threads)
+    assert np.array_equal(found["frames"], frames)
     assert np.array_equal(found["logits"], output.logits.numpy())
     assert np.array_equal(found["embeddings"], output.embeddings.numpy())
     assert found["logits"].std() > 1e-4, "equal logits would prove nothing"

@@ -1,4 +1,4 @@
-"""Tiny randomly initialised encoders of six kinds, their feature extractors and waveforms, shared by tests."""
+"""Tiny randomly initialised encoders of seven kinds, their feature extractors and waveforms, shared by tests."""
 
 import numpy as np
 import torch
@@ -14,7 +14,9 @@ from transformers import (
 
 from hf_dialects.models.configuration_dialect import DialectConfig
 from hf_dialects.models.configuration_ecapa_dialect import EcapaConfig
+from hf_dialects.models.configuration_zipformer import ZipformerConfig
 from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor
+from hf_dialects.models.feature_extraction_zipformer import ZipformerFeatureExtractor
 from hf_dialects.models.modeling_dialect import DialectForAudioClassification
 
 RATE = 16000
@@ -40,6 +42,21 @@ WHISPER = {
     "max_source_positions": 50,  # 100 feature frames
 }
 ECAPA = {"num_mel_bins": 20, "channels": 32, "hidden_size": 32, "res2net_scale": 4, "squeeze_size": 8}
+ZIPFORMER = {
+    "num_mel_bins": 20,
+    "downsampling_factors": (1, 2, 4),
+    "num_encoder_layers": (1, 2, 1),
+    "encoder_dims": (32, 32, 32),  # as wide everywhere, and no last downsampling: every layer can be taken
+    "output_downsampling_factor": 1,
+    "feedforward_dims": (32, 48, 32),
+    "num_heads": (2, 2, 2),
+    "cnn_module_kernels": (7, 5, 5),
+    "query_head_dim": 8,
+    "value_head_dim": 8,
+    "pos_dim": 16,
+    "frontend_channels": (4, 8, 16),
+    "pad_invariant": True,
+}
 ENCODERS = {
     "wav2vec2": lambda: Wav2Vec2Config(**SIZE, **FRONT),
     "hubert": lambda: HubertConfig(**SIZE, **FRONT),
@@ -47,6 +64,7 @@ ENCODERS = {
     "wav2vec2-bert": lambda: Wav2Vec2BertConfig(**SIZE, feature_projection_input_dim=160, conv_depthwise_kernel_size=5),
     "whisper": lambda: WhisperConfig(**WHISPER),
     "ecapa": lambda: EcapaConfig(**ECAPA),
+    "zipformer": lambda: ZipformerConfig(**ZIPFORMER),
 }
 
 
@@ -58,6 +76,8 @@ def feature_extractor(encoder: str):
         return DialectFeatureExtractor(feature_size=20, bins_first=True, frames=100)
     if encoder == "ecapa":
         return DialectFeatureExtractor(feature_size=20)
+    if encoder == "zipformer":
+        return ZipformerFeatureExtractor(feature_size=20)
     return Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
 
 

@@ -15,6 +15,7 @@ from hf_dialects.cli import (
     prepare,
     report,
     reproduce,
+    retrieve,
     shell,
     split,
     train,
@@ -44,6 +45,7 @@ for command in (
     predict.predict,
     embed.embed,
     abx.abx,
+    retrieve.retrieve,
 ):
     app.command()(command)
 

@@ -12,10 +12,11 @@ from hf_dialects.errors import DialectError
 
 EXPERIMENTS = ("salvi-table2", "salvi-table3", "map-mix-table1", "map-mix-table2")
 SERIES = ("abx-recording", "abx-voice", "abx-segments")
+YUBAO = ("yubao-table5", "yubao-table6")
 
 
 def reproduce(
-    experiment: Annotated[str, typer.Argument(help=f"One of {', '.join((*EXPERIMENTS, *SERIES))}.")],
+    experiment: Annotated[str, typer.Argument(help=f"One of {', '.join((*EXPERIMENTS, *SERIES, *YUBAO))}.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(help="Dotted overrides of all recipes, such as training.batch_size=16.")
     ] = None,
@@ -31,7 +32,7 @@ def reproduce(
         str | None,
         typer.Option(
             help="SALVI: rows of table 2, separated by commas; the one encoder of table 3. Map-Mix: other sources, "
-            "such as hubert=FOLDER. ABX: the encoder."
+            "such as hubert=FOLDER. ABX and YuBao: the encoder."
         ),
     ] = None,
     ita_xlsr53: Annotated[
@@ -90,12 +91,14 @@ def reproduce(
       hf-dialects reproduce salvi-table3 --smoke --seeds 1 --out runs/smoke
 
       hf-dialects reproduce abx-recording --data pangloss
+
+      hf-dialects reproduce yubao-table6 --data yubao --encoders MODEL
     """
     shell.start()
-    if experiment.startswith("abx-"):
+    if experiment.startswith(("abx-", "yubao-")):
         others = {"--folds": folds, "--objectives": objectives, "--settings": settings, "--axes": axes, "--rows": rows}
         others |= {"--hours": hours, "--figures": figures, "overrides": overrides}
-        return reproduce_series(experiment, data, words(encoders or ""), others, smoke, out, quiet)
+        return reproduce_one(experiment, data, words(encoders or ""), others, smoke, out, quiet)
     from hf_dialects.reproduce.run_table import TableOptions, run_table
 
     chosen = TableOptions(
@@ -128,7 +131,7 @@ def reproduce(
         raise typer.Exit(1)
 
 
-def reproduce_series(
+def reproduce_one(
     experiment: str,
     data: str | None,
     encoders: tuple[str, ...],
@@ -137,17 +140,21 @@ def reproduce_series(
     out: Path | None,
     quiet: bool,
 ) -> None:
-    """Score a series of recordings and print the table; `others` are options that are not for it."""
-    from hf_dialects.reproduce.abx_series import ENCODER, SeriesOptions, run_series
-
+    """Run what is of one encoder and print the table; `others` are options that are not for it."""
     if given := ", ".join(name for name, value in others.items() if value):
         raise DialectError(f"{given} are not for {experiment}; leave them out")
     if len(encoders) > 1:
         raise DialectError(f"{experiment} is of one encoder, got {', '.join(encoders)}")
     out = out or Path("runs") / (experiment + "-smoke" * smoke)
-    encoder = encoders[0] if encoders else ENCODER
-    chosen = SeriesOptions(experiment, out, data, encoder, smoke=smoke, progress=not quiet)
-    path = run_series(chosen, tell=typer.echo)
+    given = {"data": data, "smoke": smoke, "progress": not quiet} | ({"encoder": encoders[0]} if encoders else {})
+    if experiment.startswith("abx-"):
+        from hf_dialects.reproduce.abx_series import SeriesOptions, run_series
+
+        path = run_series(SeriesOptions(experiment, out, **given), tell=typer.echo)
+    else:
+        from hf_dialects.reproduce.yubao import YubaoOptions, run_yubao
+
+        path = run_yubao(YubaoOptions(experiment, out, **given), tell=typer.echo)
     typer.echo(path.read_text(encoding="utf-8"))
     typer.echo(f"written: {path}, and .csv and .json beside it")
 

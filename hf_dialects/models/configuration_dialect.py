@@ -4,9 +4,11 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 from .configuration_ecapa_dialect import EcapaConfig
+from .configuration_zipformer import ZipformerConfig
 
 POOLINGS = ("mean", "max", "attention", "statistics", "attentive_statistics", "ecapa")
-OWN_ENCODERS = {EcapaConfig.model_type: EcapaConfig}  # AutoConfig knows them only where this package is installed
+# AutoConfig knows them only where this package is installed
+OWN_ENCODERS = {config.model_type: config for config in (EcapaConfig, ZipformerConfig)}
 OBJECTIVES = ("supcon", "triplet", "multi_similarity")
 TAILS = ("keep", "drop")
 
@@ -15,7 +17,8 @@ class DialectConfig(PreTrainedConfig):
     """What a dialect model is made of.
 
     Args:
-        encoder_config: configuration (object or dict) of any audio encoder of transformers, or an `EcapaConfig`.
+        encoder_config: configuration (object or dict) of any audio encoder of transformers, or an `EcapaConfig`, or a
+            `ZipformerConfig`.
         pooling: how frames (B, T, D) become one vector per utterance: "mean", "max", "attention", "statistics",
             "attentive_statistics" or "ecapa".
         pooling_options: its sizes, see `pooling_dialect.build_pooling`.
@@ -39,6 +42,8 @@ class DialectConfig(PreTrainedConfig):
         tail: "keep" a last, shorter window, or "drop" it.
         temperature: what the logits of a window are divided by where calibrated probabilities are asked for, before
             the mean over windows; 1 leaves them as they are. `forward` never applies it.
+        frame_statistics: of what set, and of which layers, the model holds statistics that `encode` centres frames
+            with; filled by `set_frame_statistics`.
 
     Raises:
         ValueError: unknown pooling, objective or tail, a layer outside the encoder, weights that do not fit the
@@ -67,6 +72,7 @@ class DialectConfig(PreTrainedConfig):
     stride_s: float | int = 3.0
     tail: str = "keep"
     temperature: float | int = 1.0
+    frame_statistics: dict | None = None
 
     def __post_init__(self, **kwargs):
         if isinstance(self.encoder_config, dict) and self.encoder_config.get("model_type") in OWN_ENCODERS:
@@ -85,15 +91,8 @@ class DialectConfig(PreTrainedConfig):
                 f"layer is {self.layer!r}, but the {self.encoder_config.model_type} encoder has {layers} blocks: "
                 f'take 0 (input of the first block) to {layers}, -1 (last) to {-layers - 1}, or "weighted"'
             )
-        if self.layer_index != layers and getattr(self.encoder_config, "channels", None) not in (
-            None,
-            self.encoder_config.hidden_size,
-        ):
-            raise ValueError(
-                f"layer is {self.layer!r}, but the {self.encoder_config.model_type} encoder has "
-                f"{self.encoder_config.channels} channels in its blocks and {self.encoder_config.hidden_size} in its "
-                "frames: take the last layer (-1), or an encoder with as many in both"
-            )
+        if self.layer_index != layers:
+            self._check_lower_layer()
         if not 0.0 <= self.label_smoothing < 1.0:
             raise ValueError(f"label_smoothing must lie in [0, 1), found {self.label_smoothing}")
         if self.window_s is not None and not 0 < self.stride_s <= self.window_s:
@@ -110,12 +109,40 @@ class DialectConfig(PreTrainedConfig):
                 f"found {list(self.class_weights)}"
             )
 
+    def _check_lower_layer(self) -> None:
+        encoder = self.encoder_config
+        channels = set(getattr(encoder, "hidden_sizes", ())) or {getattr(encoder, "channels", encoder.hidden_size)}
+        if channels != {encoder.hidden_size}:
+            raise ValueError(
+                f"layer is {self.layer!r}, but the {encoder.model_type} encoder has "
+                f"{', '.join(map(str, sorted(channels)))} channels in its blocks and {encoder.hidden_size} in its "
+                "frames: take the last layer (-1), or an encoder with as many in both"
+            )
+        if self.layer == "weighted" and getattr(encoder, "output_downsampling_factor", 1) > 1:
+            raise ValueError(
+                f"layer is 'weighted', but the last frames of the {encoder.model_type} encoder come at a lower rate "
+                "than those of its blocks: take the last layer (-1), or an encoder with output_downsampling_factor=1"
+            )
+
     @property
     def layer_index(self) -> int | None:
         """`layer` as 0 … number of blocks; None when all layers are summed."""
         if self.layer == "weighted":
             return None
         return self.layer if self.layer >= 0 else self.encoder_config.num_hidden_layers + 1 + self.layer
+
+    def index_of(self, layer: int | None) -> int | None:
+        """`layer` as 0 … number of blocks, `layer_index` for None.
+
+        Raises:
+            ValueError: the encoder has no such layer.
+        """
+        n_layers = self.encoder_config.num_hidden_layers
+        if layer is not None and not -n_layers - 1 <= layer <= n_layers:
+            raise ValueError(
+                f"layer is {layer}, the encoder has {n_layers} blocks: take 0 to {n_layers}, or -1 to {-n_layers - 1}"
+            )
+        return self.layer_index if layer is None else layer % (n_layers + 1)
 
 
 def check_temperature(temperature: float) -> None:

@@ -10,9 +10,10 @@ from torch import nn
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from .modeling_ecapa_dialect import EcapaModel
+from .modeling_zipformer import SHORTEST, ZipformerModel
 
 BLIND_TO_PADDING = ("wav2vec2-bert", "whisper", "ecapa")  # besides layer-normalised convolutional fronts
-FRONTS = {"wav2vec2-bert": ("feature_projection",), "ecapa": ("stem",)}
+FRONTS = {"wav2vec2-bert": ("feature_projection",), "ecapa": ("stem",), "zipformer": ("encoder_embed",)}
 MAY_BE_MISSING = ("masked_spec_embed",)  # made new where a checkpoint was saved without time masking
 
 
@@ -24,6 +25,8 @@ def build_encoder(config: PreTrainedConfig) -> PreTrainedModel:
         return WhisperEncoder(config)
     if config.model_type == "ecapa":
         return EcapaModel(config)
+    if config.model_type == "zipformer":
+        return ZipformerModel(config)
     return AutoModel.from_config(config)
 
 
@@ -81,9 +84,9 @@ def output_size(config: PreTrainedConfig) -> int:
 
 
 def minimum_input(config: PreTrainedConfig) -> int:
-    """Shortest input that yields one frame: samples for encoders of samples (their receptive field), else 1 feature
-    frame."""
-    length = 1
+    """Shortest input that yields one frame (the receptive field): samples for encoders of samples, else feature
+    frames."""
+    length = SHORTEST if config.model_type == "zipformer" else 1
     if input_name(config) == "input_values":
         for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
             length = (length - 1) * stride + kernel
@@ -100,6 +103,8 @@ def padding_leaks(config: PreTrainedConfig) -> bool:
 
     Group-normalised convolutional fronts average over padding. Encoders that were never compared count as leaking.
     """
+    if config.model_type == "zipformer":
+        return not config.pad_invariant
     norm = getattr(config, "feat_extract_norm", None)
     return norm == "group" if norm is not None else config.model_type not in BLIND_TO_PADDING
 
@@ -136,7 +141,8 @@ def frame_mask(encoder: PreTrainedModel, attention_mask: torch.Tensor | None, fr
     if attention_mask is None:
         return torch.ones(batch, n_frames, dtype=torch.bool, device=frames.device)
     padded = torch.tensor(attention_mask.shape[-1])
-    adapted = n_frames == int(frame_lengths(encoder, padded))  # hidden states below the last come before the adapter
+    # hidden states below the last come before an adapter, or a last downsampling
+    adapted = n_frames == int(frame_lengths(encoder, padded))
     lengths = frame_lengths(encoder, attention_mask.sum(-1), adapted)
     return torch.arange(n_frames, device=frames.device) < lengths.to(frames.device)[:, None]
 
@@ -147,12 +153,14 @@ def frame_lengths(encoder: PreTrainedModel, lengths: torch.Tensor, adapted: bool
     Args:
         encoder: the encoder.
         lengths: (B,) or (), samples or feature frames.
-        adapted: count after the adapter that some encoders put on their last hidden state.
+        adapted: count after the adapter, or the downsampling, that some encoders put on their last hidden state.
     """
     if encoder.config.model_type == "whisper":
         return (lengths + 1) // 2  # the second convolution has stride 2
     if not hasattr(encoder, "_get_feat_extract_output_lengths"):
         return lengths
+    if encoder.config.model_type == "zipformer":
+        return encoder._get_feat_extract_output_lengths(lengths, output=adapted)
     options = {} if adapted or not getattr(encoder.config, "add_adapter", False) else {"add_adapter": False}
     return torch.where(lengths > 0, encoder._get_feat_extract_output_lengths(lengths, **options), 0)
 
@@ -161,11 +169,22 @@ def frame_stride(config: PreTrainedConfig) -> int:
     """Samples, or feature frames, from one frame to the next (before an adapter)."""
     if input_name(config) == "input_values":
         return prod(config.conv_stride)
+    if config.model_type == "zipformer":
+        return 2 * config.output_downsampling_factor
     return 2 if config.model_type == "whisper" else 1
 
 
+def one_frame_rate(config: PreTrainedConfig) -> bool:
+    """Whether the last hidden state has as many frames as those below it."""
+    if config.model_type == "zipformer":
+        return config.output_downsampling_factor == 1
+    return not getattr(config, "add_adapter", False)
+
+
 def blocks(encoder: PreTrainedModel) -> nn.ModuleList:
-    """The transformer (conformer, convolutional) blocks, first to last."""
+    """The transformer (conformer, convolutional) blocks, or the Zipformer's stacks, first to last."""
+    if encoder.config.model_type == "zipformer":
+        return encoder.encoder.encoders
     return encoder.layers if hasattr(encoder, "layers") else encoder.encoder.layers
 
 
@@ -182,6 +201,8 @@ def after_blocks(encoder: PreTrainedModel) -> list[nn.Module]:
         found.append(encoder.layer_norm)
     elif getattr(encoder.config, "do_stable_layer_norm", False):
         found.append(encoder.encoder.layer_norm)
+    elif encoder.config.model_type == "zipformer" and encoder.encoder.downsample_output is not None:
+        found.append(encoder.encoder.downsample_output)
     names = ("adapter", "intermediate_ffn", "aggregation")
     found += [module for name in names if (module := getattr(encoder, name, None)) is not None]
     return found

@@ -11,6 +11,7 @@ from torch import nn
 from transformers import AutoFeatureExtractor, PreTrainedModel
 from transformers.utils import ModelOutput
 
+from .centring_dialect import FrameCentring, filled, settings_of
 from .configuration_dialect import DialectConfig
 from .encoder_dialect import (
     after_blocks,
@@ -76,6 +77,7 @@ class DialectPreTrainedModel(PreTrainedModel):
     accepts_loss_kwargs = False  # the loss is a mean over the batch; the Trainer divides it by the accumulation steps
     _supports_sdpa = True
     _supports_flash_attn = True
+    _keep_in_fp32_modules_strict = ["centring"]  # noqa: RUF012
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -150,7 +152,9 @@ class DialectPreTrainedModel(PreTrainedModel):
         self.freeze_feature_encoder()
 
     @torch.inference_mode()
-    def encode(self, audio, feature_extractor=None, layer: int | None = None, frames: bool = False):
+    def encode(
+        self, audio, feature_extractor=None, layer: int | None = None, frames: bool = False, centred: bool = False
+    ):
         """Embeddings of waveforms, one pass each.
 
         Args:
@@ -158,10 +162,18 @@ class DialectPreTrainedModel(PreTrainedModel):
             feature_extractor: the one saved beside the model when None.
             layer: hidden state to take; the configured one when None.
             frames: return frames instead of pooled embeddings.
+            centred: centre or whiten the frames with the model's statistics of that layer, see `set_frame_statistics`.
 
         Returns:
-            (B, P) float32, or with `frames` a list of (T_i, D) float32; without the leading B for a single waveform.
+            (B, P) float32, or with `frames` a list of (T_i, D) float32 without padding; without the leading B for a
+            single waveform.
+
+        Raises:
+            ValueError: a layer that the encoder lacks, or without statistics where `centred` asks for them.
         """
+        centring = self.base_model.centring
+        if centred and (centring is None or not frames):
+            raise ValueError("centred is for frames, of a model with statistics: call set_frame_statistics first")
         if feature_extractor is None:
             feature_extractor = AutoFeatureExtractor.from_pretrained(self.config._name_or_path)
         single = not isinstance(audio, (list, tuple))
@@ -172,11 +184,26 @@ class DialectPreTrainedModel(PreTrainedModel):
             inputs = extract(feature_extractor, [np.asarray(waveform, dtype=np.float32)]).to(self.device)
             output = self.base_model(**inputs, layer=layer)
             taken = output.last_hidden_state[0][output.frame_mask[0]] if frames else output.embeddings[0]
-            results.append(taken.float().cpu().numpy())
+            taken = taken.float().cpu()
+            results.append((centring(taken, self.config.index_of(layer)) if centred else taken).numpy())
         self.train(was_training)
         if single:
             return results[0]
         return results if frames else np.stack(results)
+
+    def set_frame_statistics(self, statistics) -> None:
+        """Hold statistics with which `encode` centres or whitens frames; they are saved with the model.
+
+        Args:
+            statistics: layer → what has `source` (name of the set), `mean` (D,) and `whitening` (D, D) or None, such
+                as `hf_dialects.retrieval.FrameStatistics`; None takes them away.
+
+        Raises:
+            ValueError: a layer that the encoder lacks; statistics of several sets.
+        """
+        given = statistics and {self.config.index_of(layer): one for layer, one in statistics.items()}
+        self.config.frame_statistics = given if given is None else settings_of(given)
+        self.base_model.centring = given if given is None else filled(given).to(self.device)
 
 
 class DialectModel(DialectPreTrainedModel):
@@ -193,6 +220,7 @@ class DialectModel(DialectPreTrainedModel):
         self.embedding_size = self.pooling.output_size(size)
         n_layers = config.encoder_config.num_hidden_layers
         self.layer_weights = nn.Parameter(torch.zeros(n_layers + 1)) if config.layer == "weighted" else None
+        self.centring = FrameCentring(config.frame_statistics) if config.frame_statistics else None
         self.post_init()
         self._freeze_unused()
 
@@ -236,7 +264,7 @@ class DialectModel(DialectPreTrainedModel):
         if attention_mask is not None:
             given["attention_mask"] = attention_mask
         n_layers = config.encoder_config.num_hidden_layers
-        index = config.layer_index if layer is None else layer % (n_layers + 1)
+        index = config.index_of(layer)
         states = hidden_states(self.encoder, given, all_layers=index != n_layers)
         if index is None:
             weights = self.layer_weights.softmax(0).to(states[0].dtype)

@@ -6,7 +6,7 @@ from transformers.pipelines.base import ChunkPipeline
 
 from .audio_dialect import load_audio
 from .configuration_dialect import DialectConfig
-from .encoder_dialect import minimum_input
+from .encoder_dialect import input_name, minimum_input
 from .feature_extraction_dialect import MINIMUM_S, extract, longest_input_s
 from .speech_dialect import spoken_windows
 from .windows_dialect import window_spans
@@ -121,4 +121,7 @@ def spans_of(
 def minimum_samples(feature_extractor, config) -> int:
     """Shortest recording, in samples, that the extractor and the encoder of this model take."""
     encoder_config = getattr(config, "encoder_config", config)
-    return max(minimum_input(encoder_config), round(MINIMUM_S * feature_extractor.sampling_rate))
+    shortest = minimum_input(encoder_config)
+    if input_name(encoder_config) == "input_features" and shortest > 1:
+        shortest = (shortest - 1) * feature_extractor.hop_length + getattr(feature_extractor, "window_length", 0)
+    return max(shortest, round(MINIMUM_S * feature_extractor.sampling_rate))

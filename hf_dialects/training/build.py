@@ -6,6 +6,7 @@ from hf_dialects.errors import RecipeError
 from hf_dialects.models.configuration_dialect import DialectConfig
 from hf_dialects.models.encoder_dialect import fixed_input, input_name
 from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor, longest_input_s
+from hf_dialects.models.feature_extraction_zipformer import ZipformerFeatureExtractor
 from hf_dialects.models.modeling_dialect import DialectForAudioClassification
 
 
@@ -63,6 +64,8 @@ def build_model(
 def own_extractor(encoder_config, features: dict):
     """The feature extractor of an encoder from scratch: samples as they are, or log-mel features that fit its input.
 
+    A Zipformer gets the Kaldi features that pretrained ones take, unless `features` are asked for.
+
     Raises:
         RecipeError: features asked for an encoder of samples, or a size that the encoder does not take.
     """
@@ -70,6 +73,8 @@ def own_extractor(encoder_config, features: dict):
         if features:
             raise RecipeError(f"model.features: the {encoder_config.model_type} encoder takes samples, not features")
         return Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
+    if encoder_config.model_type == "zipformer" and not features:
+        return ZipformerFeatureExtractor(feature_size=encoder_config.num_mel_bins)
     whisper = encoder_config.model_type == "whisper"
     size = getattr(encoder_config, "num_mel_bins", None) or encoder_config.feature_projection_input_dim
     if features.get("feature_size", size) != size:
