@@ -16,6 +16,7 @@ To add a corpus, put a file here (its name is the corpus' name on the command li
         run_script(sys.modules[__name__])  # from hf_dialects.data.prepare
 
 Rows carry the columns of the corpus schema and any others; a row's `split` puts it into a split of that name.
+Keyword-only parameters of `rows`, their defaults text, numbers or tuples, are options: KEY=VALUE on the command line.
 """
 
 from importlib import import_module

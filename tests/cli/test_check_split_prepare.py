@@ -264,9 +264,11 @@ def test_a_recording_that_cannot_be_read_is_told(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("timit",), "no corpus is called 'timit'; known are arabic_speech_commands, embedded, fsdd"),
+        (("timit",), "no corpus is called 'timit'; known are arabic_speech_commands, embedded, fleurs"),
         (("fsdd",), "--source is missing; give the folder"),
         (("fsdd", "--source", "/nowhere/at/all"), "/nowhere/at/all is not a folder"),
+        (("fsdd", "--source", ".", "takes=3"), "'takes=3' is no option of this corpus; it takes none"),
+        (("fleurs", "--source", ".", "takes=3"), "it takes languages=…, splits=…, readings=…, seed=…"),
     ],
 )
 def test_a_corpus_that_cannot_be_prepared_is_one_message(run, tmp_path, arguments, message):

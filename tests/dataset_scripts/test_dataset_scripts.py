@@ -5,9 +5,11 @@ import pytest
 from hf_dialects import dataset_scripts
 from hf_dialects.errors import CorpusError
 
+NAMES = ["arabic_speech_commands", "embedded", "fleurs", "fsdd", "lre17", "pangloss", "vivaldi", "yubao"]
+
 
 def test_the_names_are_those_of_the_files():
-    assert dataset_scripts.names() == ["arabic_speech_commands", "embedded", "fsdd", "lre17", "pangloss", "vivaldi"]
+    assert dataset_scripts.names() == NAMES
 
 
 @pytest.mark.parametrize("name", dataset_scripts.names())
@@ -19,11 +21,12 @@ def test_every_script_says_what_a_card_needs(name):
     assert script.LICENSE
     assert script.CITATION
     assert script.RECORDINGS is None or script.RECORDINGS > 0
-    assert list(inspect.signature(script.rows).parameters) == ["source"]
+    source, *options = inspect.signature(script.rows).parameters.values()
+    assert source.name == "source"
+    assert all(one.kind is one.KEYWORD_ONLY and isinstance(one.default, (str, int, tuple)) for one in options)
     assert callable(script.main)
 
 
 def test_an_unknown_corpus_is_an_error_that_lists_the_known():
-    known = "arabic_speech_commands, embedded, fsdd, lre17, pangloss, vivaldi"
-    with pytest.raises(CorpusError, match=f"no corpus is called 'timit'; known are {known}"):
+    with pytest.raises(CorpusError, match=f"no corpus is called 'timit'; known are {', '.join(NAMES)}"):
         dataset_scripts.script("timit")
