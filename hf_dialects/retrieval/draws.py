@@ -1,8 +1,8 @@
 """Intervals of a mean over ordered pairs of sites: sites and sentences are drawn anew, targets stay what they are.
 
 A query weighs the product of the multiplicities of its site, of the target's site and of its sentence. Sites are drawn
-within their group; a pair of a site with a copy of itself does not exist. Targets are not drawn: a second copy of one
-would tie with the first.
+within their group; a pair of a site with a copy of itself does not exist, so of two sites alone both always stay and
+only sentences are drawn. Targets are not drawn: a second copy of one would tie with the first.
 
 Dimensions: Q queries, S sites, P ordered pairs of them, I sentences, d draws.
 """
@@ -48,10 +48,13 @@ def interval_over_pairs(
     shape = pairs.shape[1], len(sentences)
     counts, totals = (sparse.csr_array((data, cell), shape) for data in (np.ones(len(values)), values))  # (P, I)
     random = np.random.default_rng(seed)
+    sites_vary = len(sites) > 2
     draws, step = [], max(1, CHUNK // shape[0])
     for start in range(0, n, step):
         d = min(step, n - start)
         site_weight = resampling.groups.multiplicities(d, random)  # (S, d)
+        if not sites_vary:
+            site_weight = np.ones_like(site_weight)
         sentence_weight = resampling.crossed.multiplicities(d, random)  # (I, d)
         queries = counts @ sentence_weight  # (P, d)
         weight = site_weight[of_source] * site_weight[of_target] * (queries > 0)
@@ -60,10 +63,14 @@ def interval_over_pairs(
     valid = draws[~np.isnan(draws)]
     value = mean_over_pairs(source, target, values)
     # a single site, or a single sentence, does not vary: the other one says how far the ends go
-    freedom = [factor.degrees_of_freedom for factor in (resampling.groups, resampling.crossed)]
+    factors = (resampling.groups, resampling.crossed) if sites_vary else (resampling.crossed,)
+    freedom = [factor.degrees_of_freedom for factor in factors]
     tail = expanded_tail((1 - level) / 2, min([one for one in freedom if one > 0], default=0))
     low, high = interval_ends(valid, value, tail)
     empty = f"{n - len(valid)} of {n} draws were empty" if len(valid) < n else None
+    few = "2 sites: the interval is over sentences alone"
+    if sites_vary:
+        few = resampling.few_groups_warning("sites")
     return Interval(
         value=value,
         low=float(low),
@@ -71,7 +78,7 @@ def interval_over_pairs(
         n=len(values),
         n_groups=len(sites),
         groups_per_class=resampling.groups.groups_per_class,
-        warning="; ".join(filter(None, [resampling.few_groups_warning("sites"), empty])) or None,
+        warning="; ".join(filter(None, [few, empty])) or None,
     )
 
 

@@ -233,6 +233,17 @@ def test_sites_matter_and_sentences_matter():
     assert both.high - both.low > 1.2 * (of_site.high - of_site.low)
 
 
+def test_of_two_sites_sentences_alone_are_drawn():
+    random = np.random.default_rng(2)
+    source, target, sentence, values = population(2, 20, random)
+    found = interval_over_pairs(source, target, sentence, values, np.zeros(2, int), n=1000)
+    means = values.reshape(2, 20).mean(0)
+    draws = random.choice(means, (1000, 20)).mean(1)
+    assert found.low == pytest.approx(np.quantile(draws, 0.02), abs=0.02)
+    assert found.high == pytest.approx(np.quantile(draws, 0.98), abs=0.02)
+    assert found.warning == "2 sites: the interval is over sentences alone"
+
+
 def test_tables(result):
     page = result.to_markdown()
     lines = page.splitlines()
