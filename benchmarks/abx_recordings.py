@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from abx_stimuli import random_weights
+from reading import write_results
 from tqdm.auto import tqdm
 
 from hf_dialects.abx_grid import Grid, Items, Question, Setting, run_grid
@@ -185,7 +186,7 @@ def main() -> None:
             lines += [f"## {name}: {test.title}", "", size.strip(), "", *table_of(found), ""]
             said = dict.fromkeys(one for grid in found.values() for one in grid.table["warning"].dropna())
             lines += [*(f"- {one}" for one in said), ""] if said else []
-    options.report.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    write_results(options.report, lines)
     print("\n".join(lines))
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from reading import write_results
 from tqdm.auto import tqdm
 
 from hf_dialects.abx.task import START
@@ -254,7 +255,7 @@ def main() -> None:
     arguments.append(f"--attributes {options.attributes} --snippets {options.snippets} --sentences {options.sentences}")
     command = " ".join(["python benchmarks/abx_stimuli.py", *arguments, f"--pooling {options.pooling}"])
     text = report(before, after, command, options.before or "random weights")
-    options.report.write_text(text, encoding="utf-8")
+    write_results(options.report, text.splitlines())
     print(text)
 
 

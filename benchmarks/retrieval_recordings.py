@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from abx_stimuli import random_weights
 from datasets import Dataset
+from reading import write_results
 
 from hf_dialects.cli import shell
 from hf_dialects.data.load import load_corpus
@@ -141,7 +142,7 @@ def main() -> None:
             lines += [f"## {corpus.name}", "", f"{size} {corpus.remark}", ""]
             lines += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
             lines += [row_of(name, result, options.draws) for name, result in rows.items()] + [""]
-    options.report.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+    write_results(options.report, lines)
     print("\n".join(lines))
 
 
