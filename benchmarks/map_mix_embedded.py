@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from reading import write_results
 from salvi_embedded import parser_of
 
 from hf_dialects.cli import shell
@@ -107,7 +108,7 @@ def run_and_write(
         content = summarise(name, table, 1, options.seeds, options.runs, **arguments)
         path = write_table(content, options.runs, [] if texts else notes)
         texts.append(path.read_text(encoding="utf-8"))
-    target.write_text("\n".join(texts), encoding="utf-8")
+    write_results(target, "\n".join(texts).splitlines())
     print("\n".join(texts))
 
 
