@@ -4,11 +4,14 @@ from hf_dialects.lazy import lazy_names
 from hf_dialects.training.confidence_labels import confidence_labels  # eager: its module has the same name
 
 _MODULES = {
+    "AveragedWeights": "averaged_weights",
     "DataMap": "datamaps",
     "DatamapsCallback": "datamaps_callback",
     "DialectTrainer": "trainer",
     "DialectTrainingArguments": "arguments",
+    "Eden": "eden",
     "MapMixTrainer": "mapmix",
+    "ScaledAdam": "optimisers",
 }
 
 __all__ = [*_MODULES, "confidence_labels"]

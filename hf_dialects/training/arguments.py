@@ -6,6 +6,8 @@ from transformers import TrainingArguments
 
 from hf_dialects.errors import RecipeError
 
+LEARNING_RATES = {"adamw": 1e-4, "scaled_adam": 0.045}  # by optimiser
+
 
 @dataclass
 class DialectTrainingArguments(TrainingArguments):
@@ -34,6 +36,19 @@ class DialectTrainingArguments(TrainingArguments):
     freeze_feature_encoder: bool = field(default=False, metadata={"help": "Do not train the encoder's front."})
     freeze_layers: int | None = field(default=None, metadata={"help": "Do not train the front and the first n blocks."})
     balance_classes: bool = field(default=False, metadata={"help": "Weight classes by the inverse of their frequency."})
+    optimiser: str = field(
+        default="adamw", metadata={"help": "adamw, or scaled_adam, which clips gradients itself; eden then is set."}
+    )
+    optimiser_options: dict | None = field(default=None, metadata={"help": "Of scaled_adam, see training.optimisers."})
+    eden: dict | None = field(
+        default=None,
+        metadata={
+            "help": "Learning rate by Eden: batches, epochs, warmup_batches, warmup_start. lr_scheduler_type if absent."
+        },
+    )
+    average_weights_every: int | None = field(
+        default=None, metadata={"help": "Checkpoints keep the mean of the weights after every so many steps."}
+    )
     patience: int | None = field(
         default=None, metadata={"help": "Stop after this many evaluations without a better one."}
     )
@@ -71,8 +86,20 @@ class DialectTrainingArguments(TrainingArguments):
         metadata={"help": "like_ambiguous_easy: train on as many random examples as are ambiguous or easy."},
     )
 
+    align: str | None = field(
+        default=None,
+        metadata={"help": "Column, such as sentence_id: train an encoder to bring varieties together, no classifier."},
+    )
+    align_utterances: int = field(default=4, metadata={"help": "Varieties of one sentence in a batch of align."})
+    align_temperature: float = field(default=0.05, metadata={"help": "What SeqSim is divided by to be a logit."})
+    align_hardness: float = field(
+        default=0.0, metadata={"help": "Weight of negatives by how alike they are, see alignment_loss; 0 = all alike."}
+    )
+
     num_train_epochs: float = field(default=10.0, metadata={"help": "Passes over the training split."})
-    learning_rate: float = field(default=1e-4, metadata={"help": "Peak learning rate."})
+    learning_rate: float | None = field(
+        default=None, metadata={"help": "Peak learning rate; None = 1e-4, with scaled_adam 0.045."}
+    )
     weight_decay: float = field(default=0.01, metadata={"help": "AdamW weight decay."})
     warmup_steps: float = field(
         default=0.1, metadata={"help": "Steps, or below 1 the share of all steps, of linear warm-up."}
@@ -95,6 +122,23 @@ class DialectTrainingArguments(TrainingArguments):
     seed: int = field(default=0, metadata={"help": "Initialisation, order, crops and augmentation."})
 
     def __post_init__(self):
+        if self.optimiser not in LEARNING_RATES:
+            raise RecipeError(f"training.optimiser is {self.optimiser!r}; it must be {' or '.join(LEARNING_RATES)}")
+        if self.learning_rate is None:
+            self.learning_rate = LEARNING_RATES[self.optimiser]
+        if self.optimiser == "scaled_adam":
+            self.eden = self.eden or {}
+            if self.max_grad_norm not in (0, TrainingArguments.max_grad_norm):
+                raise RecipeError(
+                    "training.max_grad_norm is not used by scaled_adam; set training.optimiser_options.clipping_scale"
+                )
+            self.max_grad_norm = 0.0
+        elif self.optimiser_options:
+            raise RecipeError(
+                "training.optimiser_options are those of scaled_adam; adamw has adam_beta1, weight_decay …"
+            )
+        if self.average_weights_every is not None and self.average_weights_every < 1:
+            raise RecipeError(f"training.average_weights_every is {self.average_weights_every}; expected 1 or more")
         super().__post_init__()
         self.label_names = ["labels"]
         if self.batch_size < 1:

@@ -12,16 +12,20 @@ from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallbac
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from hf_dialects.data.collate import Collator
-from hf_dialects.data.samplers import build_sampler
+from hf_dialects.data.samplers import GlobalBatches, build_sampler
 from hf_dialects.disk import disk_space
 from hf_dialects.errors import CorpusError, DialectError
 from hf_dialects.metrics.classification import accuracy, macro_f1
 from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor, extract
 from hf_dialects.models.ranks_dialect import gather_with_gradient
 from hf_dialects.training.arguments import DialectTrainingArguments
+from hf_dialects.training.averaged_weights import AveragedWeights
 from hf_dialects.training.contrastive_validation import contrastive_loss
 from hf_dialects.training.datamaps_callback import DatamapsCallback
 from hf_dialects.training.dynamics import TRAINING
+from hf_dialects.training.eden import build_eden
+from hf_dialects.training.finite import FiniteCheck, advice
+from hf_dialects.training.optimisers import build_scaled_adam
 
 PARTS = ("cross_entropy_loss", "contrastive_loss")
 
@@ -83,6 +87,8 @@ class DialectTrainer(Trainer):
         callbacks = list(kwargs.pop("callbacks", None) or [])
         if args.patience is not None:
             callbacks.append(EarlyStoppingCallback(early_stopping_patience=args.patience))
+        if args.average_weights_every is not None:
+            callbacks.append(AveragedWeights(args.average_weights_every))
         super().__init__(
             model=model,
             args=args,
@@ -101,6 +107,9 @@ class DialectTrainer(Trainer):
         self._parts: dict[str, torch.Tensor] = {}
         self._part_counts: dict[str, int] = {}
         self._not_contrasted = 0
+        self._finite = FiniteCheck(args)
+        self._last_loss: torch.Tensor | None = None
+        self._steps_per_epoch: int | None = None
 
     def get_train_dataloader(self) -> DataLoader:
         """Samplers and streams yield this process's share already; accelerate must not share it out again."""
@@ -112,7 +121,19 @@ class DialectTrainer(Trainer):
                 collate_fn=self.data_collator,
                 num_workers=args.dataloader_num_workers,
             )
-        sampler = build_sampler(
+        return EpochLoader(
+            self.train_dataset,
+            batch_sampler=self.batches(),
+            collate_fn=self.data_collator,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            persistent_workers=args.dataloader_persistent_workers,
+        )
+
+    def batches(self) -> GlobalBatches:
+        """This process's share of the batches of a corpus on disk."""
+        args = self.args
+        return build_sampler(
             args.sampler,
             labels=self.train_dataset.labels,
             lengths=self.train_dataset.lengths,
@@ -122,14 +143,31 @@ class DialectTrainer(Trainer):
             world_size=args.world_size,
             **(args.sampler_options or {}),
         )
-        return EpochLoader(
-            self.train_dataset,
-            batch_sampler=sampler,
-            collate_fn=self.data_collator,
-            num_workers=args.dataloader_num_workers,
-            pin_memory=args.dataloader_pin_memory,
-            persistent_workers=args.dataloader_persistent_workers,
-        )
+
+    def create_optimizer(self, model=None) -> torch.optim.Optimizer:
+        """AdamW by transformers, or ScaledAdam."""
+        if self.optimizer is None and self.args.optimiser == "scaled_adam":
+            options = self.args.optimiser_options or {}
+            self.optimizer = build_scaled_adam(model or self.model, self.args.learning_rate, options)
+        return super().create_optimizer(model)
+
+    def set_initial_training_values(self, args, dataloader) -> tuple:
+        values = super().set_initial_training_values(args, dataloader)
+        self._steps_per_epoch = values[1]
+        return values
+
+    def create_scheduler(self, num_training_steps: int, optimizer=None) -> torch.optim.lr_scheduler.LRScheduler:
+        """Eden where the arguments have it, else what transformers has by the name of `lr_scheduler_type`."""
+        if self.lr_scheduler is None and self.args.eden is not None:
+            self.lr_scheduler = build_eden(optimizer or self.optimizer, self.args.eden, self._steps_per_epoch)
+            self._created_lr_scheduler = True
+        return super().create_scheduler(num_training_steps, optimizer)
+
+    def _get_grad_norm(self, model, grad_norm=None):
+        """Ends a run whose gradient is no longer finite before its weights are."""
+        norm = super()._get_grad_norm(model, grad_norm)
+        self._finite.step(norm, self._last_loss, model, self.state.global_step + 1)
+        return norm
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """Adds the parts of the loss to the log, and the probabilities of the gold dialects to training dynamics.
@@ -146,6 +184,7 @@ class DialectTrainer(Trainer):
             inputs["contrastive"] = False
         outputs = model(**inputs)
         if model.training:
+            self._last_loss = outputs.loss.detach()
             logits = outputs.logits if outputs.clean_logits is None else outputs.clean_logits
             for recorder in self._recorders():
                 if recorder.mode == TRAINING:
@@ -205,20 +244,25 @@ class DialectTrainer(Trainer):
     def _recorders(self) -> list[DatamapsCallback]:
         return [one for one in self.callback_handler.callbacks if isinstance(one, DatamapsCallback)]
 
+    def _kept_in_checkpoints(self) -> list[DatamapsCallback | AveragedWeights]:
+        kinds = (DatamapsCallback, AveragedWeights)
+        return [one for one in self.callback_handler.callbacks if isinstance(one, kinds)]
+
     def _save_checkpoint(self, model, trial):
-        """Training dynamics go first: a checkpoint is whole when its last file, the state, is there.
+        """Training dynamics and averaged weights go first: a checkpoint is whole when its last file, the state, is
+        there.
 
         Says so where the disk is full.
         """
         folder = Path(self._get_output_dir(trial), f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}")
         with disk_space(self.args.output_dir, "training goes on from the last checkpoint that is whole"):
-            for recorder in self._recorders():
-                recorder.save(folder, self.state)
+            for one in self._kept_in_checkpoints():
+                one.save(folder, self.state)
             super()._save_checkpoint(model, trial)
 
     def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
-        for recorder in self._recorders():
-            recorder.resume(resume_from_checkpoint)
+        for one in self._kept_in_checkpoints():
+            one.resume(resume_from_checkpoint)
         super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -232,9 +276,7 @@ class DialectTrainer(Trainer):
                 logs["batches_without_contrastive"], self._not_contrasted = self._not_contrasted, 0
             if not math.isfinite(logs["loss"]):
                 raise DialectError(
-                    f"the training loss is {logs['loss']} at step {self.state.global_step}: "
-                    f"lower training.learning_rate "
-                    f"(now {self.args.learning_rate}), lengthen training.warmup_steps, or train in float32"
+                    f"the training loss is {logs['loss']} at step {self.state.global_step}: {advice(self.args)}"
                 )
         super().log(logs, start_time)
 
