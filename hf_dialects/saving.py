@@ -17,15 +17,25 @@ from hf_dialects.models.encoder_dialect import MAY_BE_MISSING
 from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor
 from hf_dialects.models.feature_extraction_zipformer import ZipformerFeatureExtractor
 from hf_dialects.models.modeling_dialect import DialectForAudioClassification, DialectModel
+from hf_dialects.models.modeling_zipformer import ZipformerModel
+from hf_dialects.models.rnnt_zipformer import ZipformerForRNNT
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 HEADS = ("ForSequenceClassification", "ForAudioClassification")
-AUTO_MAP = {
-    "AutoConfig": "configuration_dialect.DialectConfig",
-    "AutoModel": "modeling_dialect.DialectModel",
-    "AutoModelForAudioClassification": "modeling_dialect.DialectForAudioClassification",
+DIALECT = {"AutoConfig": "configuration_dialect.DialectConfig", "AutoModel": "modeling_dialect.DialectModel"}
+ZIPFORMER = {
+    "AutoConfig": "configuration_zipformer.ZipformerConfig",
+    "AutoModel": "modeling_zipformer.ZipformerModel",
 }
+AUTO_MAPS = {
+    DialectForAudioClassification: DIALECT
+    | {"AutoModelForAudioClassification": "modeling_dialect.DialectForAudioClassification"},
+    DialectModel: DIALECT,
+    ZipformerForRNNT: ZIPFORMER | {"AutoModelForRNNT": "rnnt_zipformer.ZipformerForRNNT"},
+    ZipformerModel: ZIPFORMER,
+}
+Savable = DialectForAudioClassification | DialectModel | ZipformerForRNNT | ZipformerModel
 FEATURE_EXTRACTORS = {
     DialectFeatureExtractor: "feature_extraction_dialect.DialectFeatureExtractor",
     ZipformerFeatureExtractor: "feature_extraction_zipformer.ZipformerFeatureExtractor",
@@ -39,10 +49,10 @@ PIPELINES = {
 }
 
 
-def save_for_hub(model: DialectForAudioClassification | DialectModel, feature_extractor, folder: str | Path) -> None:
+def save_for_hub(model: Savable, feature_extractor, folder: str | Path) -> None:
     """Write a checkpoint that loads with `trust_remote_code=True` where this package is not installed.
 
-    A `DialectModel`, an encoder without head, comes back through `AutoModel` alone.
+    A `DialectModel` or `ZipformerModel`, an encoder without head, comes back through `AutoModel` alone.
 
     The folder then holds model.safetensors, config.json, preprocessor_config.json and the model files of this package.
     It is written beside `folder` and renamed, so an interrupted call leaves no half checkpoint. Of a checkpoint that
@@ -52,10 +62,10 @@ def save_for_hub(model: DialectForAudioClassification | DialectModel, feature_ex
         CheckpointError: `folder` holds something else than a checkpoint, or the model is of another class.
         DialectError: the disk is full.
     """
-    if not isinstance(model, (DialectForAudioClassification, DialectModel)):
+    if _auto_map(model) is None:
         raise CheckpointError(
-            f"save_for_hub takes a DialectForAudioClassification or a DialectModel, found {type(model).__name__}: use "
-            "save_pretrained"
+            f"save_for_hub takes one of {', '.join(kind.__name__ for kind in AUTO_MAPS)}, found "
+            f"{type(model).__name__}: use save_pretrained"
         )
     folder = Path(folder).absolute()
     if folder.exists() and not (folder.is_dir() and ((folder / CONFIG).is_file() or not any(folder.iterdir()))):
@@ -78,12 +88,14 @@ def save_for_hub(model: DialectForAudioClassification | DialectModel, feature_ex
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-def _write(model: DialectForAudioClassification | DialectModel, feature_extractor, folder: Path) -> None:
+def _auto_map(model) -> dict[str, str] | None:
+    return next((auto_map for kind, auto_map in AUTO_MAPS.items() if isinstance(model, kind)), None)
+
+
+def _write(model: Savable, feature_extractor, folder: Path) -> None:
     model.save_pretrained(folder)
-    if isinstance(model, DialectForAudioClassification):
-        _update(folder / CONFIG, auto_map=AUTO_MAP, custom_pipelines=PIPELINES)
-    else:
-        _update(folder / CONFIG, auto_map={name: AUTO_MAP[name] for name in ("AutoConfig", "AutoModel")})
+    pipelines = {"custom_pipelines": PIPELINES} if isinstance(model, DialectForAudioClassification) else {}
+    _update(folder / CONFIG, auto_map=_auto_map(model), **pipelines)
     feature_extractor.save_pretrained(folder)
     if type(feature_extractor) in FEATURE_EXTRACTORS:
         _update(folder / PREPROCESSOR, auto_map={"AutoFeatureExtractor": FEATURE_EXTRACTORS[type(feature_extractor)]})

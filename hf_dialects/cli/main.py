@@ -7,6 +7,7 @@ from hf_dialects.cli import (
     check,
     compare,
     convert_ecapa,
+    convert_icefall,
     datamap,
     demo,
     embed,
@@ -16,6 +17,7 @@ from hf_dialects.cli import (
     report,
     reproduce,
     retrieve,
+    score,
     shell,
     split,
     train,
@@ -42,10 +44,12 @@ for command in (
     compare.compare,
     reproduce.reproduce,
     convert_ecapa.convert_ecapa,
+    convert_icefall.convert_icefall,
     predict.predict,
     embed.embed,
     abx.abx,
     retrieve.retrieve,
+    score.score,
 ):
     app.command()(command)
 

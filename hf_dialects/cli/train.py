@@ -67,6 +67,8 @@ def train(
 
       hf-dialects train --data my_recordings --corrections corrections.csv --out runs/corrected
 
+      hf-dialects train alignment --data my_recordings --split-by sentence_id
+
       accelerate launch -m hf_dialects.cli.train finetune data.source=my_recordings training.batch_size=64
     """
     shell.start()
@@ -92,6 +94,14 @@ def train(
     name = recipe or ("finetune" if encoder else "small")
     chosen = with_mixup(load_recipe(name, arguments), mixup, targets)
     out = out or Path("runs") / f"{Path(name).stem}-seed{chosen.seed}"
+    if chosen.training.get("align") and not (frozen or folds):
+        from hf_dialects.training.alignment_run import describe_aligned, train_alignment
+
+        if found := train_alignment(chosen, out, progress=not quiet):
+            typer.echo(f"{describe_aligned(found)}\nrun folder: {out}")
+        return
+    if frozen and chosen.training.get("align"):
+        raise RecipeError("training.align trains a whole encoder and no head; it does not go with --frozen")
     if frozen and (mixup or targets):
         raise RecipeError("--mixup and --targets do not go with --frozen, whose head is fitted to cached features")
     if frozen:

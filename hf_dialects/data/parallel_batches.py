@@ -58,8 +58,9 @@ class ParallelBatches(GlobalBatches):
             known = len({one for one in sentences if _known(one)})
             raise CorpusError(
                 f"{len(self.of_sentence)} of {known} sentences are said in two varieties or more, but a batch of "
-                f"{batch_size} with {utterances} utterances of each holds {self.sentences_per_batch}: the same sentence "
-                "needs the same id in every variety; else take a smaller batch_size, or more utterances of each"
+                f"{batch_size} with {utterances} utterances of each holds {self.sentences_per_batch}: the same "
+                "sentence needs the same id in every variety; else take a smaller batch_size, or more utterances of "
+                "each"
             )
         super().__init__(drawable, batch_size, seed, rank, world_size)
 

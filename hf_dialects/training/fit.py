@@ -15,6 +15,7 @@ from hf_dialects.disk import disk_space
 from hf_dialects.errors import RecipeError
 from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor
 from hf_dialects.saving import save_for_hub
+from hf_dialects.training.alignment import AlignmentTrainer
 from hf_dialects.training.arguments import DialectTrainingArguments
 from hf_dialects.training.build import build_model
 from hf_dialects.training.datamaps_callback import DatamapsCallback
@@ -55,7 +56,9 @@ def fit(
     split, kind, options = data.splits["train"], DialectTrainer, {}
     if arguments.train_subset:
         split = split.select(like_ambiguous_easy(load_map(arguments), list(split["id"]), arguments))
-    if mixes(arguments):
+    if arguments.align:
+        kind = AlignmentTrainer
+    elif mixes(arguments):
         kind = MapMixTrainer
         if arguments.targets == "confidence":
             options["confidence"] = learnt_confidence_labels(arguments, data, recipe, run_dir, progress)
@@ -64,6 +67,8 @@ def fit(
     model, extractor = build_model(recipe.model, data.labels, data.clusters, weights)
     if prepare is not None:
         prepare(model)
+    if arguments.align:
+        model = model.base_model  # there is no classifier to train
     freeze(model, arguments)
     trainer = kind(
         model=model,
@@ -130,6 +135,7 @@ def training_arguments(recipe: Recipe, run_dir: Path, progress: bool) -> Dialect
         "output_dir": str(run_dir / "checkpoints"),
         "seed": recipe.seed,
         "disable_tqdm": not progress,
+        "metric_for_best_model": selecting_metric(recipe),
     } | recipe.training
     if recipe.model.get("cross_entropy_weight", 1) == 0:  # there is no other validation value
         given |= {"metric_for_best_model": CONTRASTIVE, "greater_is_better": False}
@@ -148,7 +154,8 @@ def selecting_metric(recipe: Recipe) -> str:
     """The validation value that selects the checkpoint: the cross-entropy part, unless there is none."""
     if recipe.model.get("cross_entropy_weight", 1) == 0:
         return CONTRASTIVE
-    return recipe.training.get("metric_for_best_model") or "cross_entropy"
+    default = CONTRASTIVE if recipe.training.get("align") else "cross_entropy"
+    return recipe.training.get("metric_for_best_model") or default
 
 
 def clips(split, extractor, config, arguments: DialectTrainingArguments, training: bool) -> Clips:

@@ -111,13 +111,13 @@ def make_recipe(content: dict, where: str = "the recipe") -> Recipe:
     """
     from hf_dialects.evaluation.baselines import baseline_names
 
-    _check(content, SECTIONS, where)
+    check_keys(content, SECTIONS, where)
     for name in ("data", "model", "training", "evaluation"):
-        _check(content.get(name) or {}, valid_keys(name), f"{name} in {where}", prefix=f"{name}.")
+        check_keys(content.get(name) or {}, valid_keys(name), f"{name} in {where}", prefix=f"{name}.")
     for stage in content.get("stages") or []:
-        _check(stage, STAGE_KEYS, f"a stage in {where}", prefix="stages.")
+        check_keys(stage, STAGE_KEYS, f"a stage in {where}", prefix="stages.")
         for name in ("data", "model", "training", "evaluation"):
-            _check(stage.get(name) or {}, valid_keys(name), f"{name} of a stage in {where}", prefix=f"{name}.")
+            check_keys(stage.get(name) or {}, valid_keys(name), f"{name} of a stage in {where}", prefix=f"{name}.")
         for name, valid in STAGE_CHOICES.items():
             if stage.get(name) not in (None, *valid):
                 raise RecipeError(f"stages.{name} in {where} is {stage[name]!r}; it must be {' or '.join(valid)}")
@@ -171,7 +171,8 @@ def valid_keys(section: str) -> tuple[str, ...]:
     return tuple(one.name for one in fields(DialectTrainingArguments) if one.init and one.name not in SET_BY_THE_RUN)
 
 
-def _check(found: dict, valid: tuple[str, ...], where: str, prefix: str = "") -> None:
+def check_keys(found: dict, valid: tuple[str, ...], where: str, prefix: str = "") -> None:
+    """Refuse what is no mapping, and unknown keys, with the nearest valid one."""
     if not isinstance(found, dict):
         raise RecipeError(f"{where} holds {found!r}; a mapping with keys such as {', '.join(valid[:4])} is expected")
     for key in found:

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from hf_dialects.data.screen import write_skipped
+from hf_dialects.errors import RecipeError
 from hf_dialects.evaluation.baselines import baseline_names, fit_baselines
 from hf_dialects.evaluation.breakdown import breakdown
 from hf_dialects.evaluation.environment import environment
@@ -61,6 +62,11 @@ def train_on(data: Screened, recipe: Recipe, run_dir: Path, progress: bool = Tru
         the content of results.json; empty on other processes than the first.
     """
     started = time.time()
+    if any(part.training.get("align") for part in (recipe, *(stage.recipe for stage in stages_of(recipe)))):
+        raise RecipeError(
+            "training.align trains an encoder without a classifier, which cannot be a stage, a fold or evaluated on "
+            "dialects: train it alone (hf-dialects train), then start from it with model.encoder=RUN_DIR/model"
+        )
     if not (run_dir / "model" / "config.json").is_file():
         train = train_stages if recipe.stages else fit
         if not train(data, recipe, run_dir, progress, callbacks):

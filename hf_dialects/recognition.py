@@ -1,0 +1,140 @@
+"""Saved recognisers of speech: a `ZipformerForRNNT`, its feature extractor and its vocabulary in one folder, and what
+they transcribe."""
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+from hf_dialects.data.audio import decode
+from hf_dialects.data.tokens import decode_tokens, language_id
+from hf_dialects.disk import disk_space
+from hf_dialects.errors import CheckpointError
+from hf_dialects.models.feature_extraction_zipformer import ZipformerFeatureExtractor
+from hf_dialects.models.rnnt_zipformer import ZipformerForRNNT
+from hf_dialects.saving import FEATURE_EXTRACTORS, model_files
+
+__all__ = ["load_recogniser", "save_recogniser", "transcribe"]
+
+FILES = ("config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json")
+AUTO_MAP = {
+    "AutoConfig": "configuration_zipformer.ZipformerConfig",
+    "AutoModel": "modeling_zipformer.ZipformerModel",
+    "AutoModelForRNNT": "rnnt_zipformer.ZipformerForRNNT",
+}
+
+
+def save_recogniser(model: ZipformerForRNNT, feature_extractor, tokenizer, folder: str | Path) -> None:
+    """Write a checkpoint that loads with `trust_remote_code=True` where this package is not installed.
+
+    It is written beside `folder` and renamed. In distributed training one process calls this.
+
+    Raises:
+        CheckpointError: there is something else than a recogniser.
+        DialectError: the disk is full.
+    """
+    folder = Path(folder).absolute()
+    if folder.exists() and any(folder.iterdir()) and not (folder / FILES[0]).is_file():
+        raise CheckpointError(f"{folder} exists and is no checkpoint (it has no {FILES[0]}): name a new folder")
+    new = folder.with_name(f".{folder.name}.{os.getpid()}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        with disk_space(folder, "a checkpoint that was there before stays as it was"):
+            new.mkdir(parents=True)
+            model.save_pretrained(new)
+            feature_extractor.save_pretrained(new)
+            tokenizer.save_pretrained(new)
+            _add(new / "config.json", AUTO_MAP)
+            _add(
+                new / "preprocessor_config.json",
+                {"AutoFeatureExtractor": FEATURE_EXTRACTORS[ZipformerFeatureExtractor]},
+            )
+            for source in model_files():
+                shutil.copyfile(source, new / source.name)
+            shutil.rmtree(folder, ignore_errors=True)
+            new.replace(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _add(path: Path, auto_map: dict[str, str]) -> None:
+    content = json.loads(path.read_text("utf-8")) | {"auto_map": auto_map}
+    path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
+
+
+def load_recogniser(path: str | Path):
+    """What `save_recogniser` wrote, in eval mode on the CPU.
+
+    Args:
+        path: its folder, or a run folder, whose `model/` is taken.
+
+    Returns:
+        (ZipformerForRNNT, ZipformerFeatureExtractor, tokenizer)
+
+    Raises:
+        CheckpointError: files are missing, or it is another kind of model.
+    """
+    from transformers import PreTrainedTokenizerFast
+
+    folder = Path(path)
+    folder = folder / "model" if (folder / "model").is_dir() else folder
+    if missing := [name for name in FILES if not (folder / name).is_file()]:
+        raise CheckpointError(
+            f"{folder} holds no recogniser of speech, it lacks {', '.join(missing)}: give a run folder of a finished "
+            "training with task: asr, or its model folder"
+        )
+    kind = json.loads((folder / FILES[0]).read_text("utf-8")).get("architectures")
+    if kind != [ZipformerForRNNT.__name__]:
+        raise CheckpointError(f"{folder} holds {kind}, which cannot transcribe; a {ZipformerForRNNT.__name__} can")
+    model = ZipformerForRNNT.from_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    return model.eval(), ZipformerFeatureExtractor.from_pretrained(folder), tokenizer
+
+
+@torch.no_grad()
+def transcribe(
+    model: ZipformerForRNNT,
+    feature_extractor: ZipformerFeatureExtractor,
+    tokenizer,
+    recordings: Sequence,
+    method: str = "greedy",
+    num_beams: int = 4,
+    language: str | None = None,
+    batch_size: int = 16,
+    lengths: Sequence[float] | None = None,
+    progress: bool = False,
+) -> list[str]:
+    """The text of every recording, as the vocabulary spells it.
+
+    Args:
+        recordings: N of what `data.audio.decode` takes.
+        method, num_beams: see `ZipformerForRNNT.generate`.
+        language: with the method "attention" of a model that was trained with translations too: the language to write,
+            "spoken" for the one that is spoken.
+        batch_size: recordings of one pass.
+        lengths: N, to put recordings of similar length into a batch; None = in order. Where the model is not
+            pad-invariant the last frames of a recording depend on its batch a little.
+
+    Raises:
+        AudioError: a recording cannot be used.
+        RecipeError: a language that the vocabulary has no token for.
+        ValueError: a method that the model has no head for.
+    """
+    order = range(len(recordings)) if lengths is None else sorted(range(len(recordings)), key=lambda i: lengths[i])
+    prefix = None if language is None else language_id(tokenizer, language)
+    texts: list[str] = [""] * len(recordings)
+    with tqdm(total=len(recordings), desc="transcribing", unit="clip", disable=not progress) as bar:
+        for start in range(0, len(recordings), batch_size):
+            rows = order[start : start + batch_size]
+            clips = [decode(recordings[row], feature_extractor.sampling_rate) for row in rows]
+            batch = feature_extractor(clips, return_tensors="pt").to(model.device)
+            prefixes = None if prefix is None else torch.full((len(clips), 1), prefix, device=model.device)
+            found = model.generate(**batch, method=method, num_beams=num_beams, prefix_ids=prefixes)
+            for row, tokens, length in zip(rows, found.sequences.tolist(), found.lengths.tolist(), strict=True):
+                texts[row] = decode_tokens(tokenizer, tokens[:length])
+            bar.update(len(rows))
+    return texts
