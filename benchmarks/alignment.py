@@ -3,9 +3,9 @@
     python benchmarks/alignment.py --run runs/demo/seed-0
 
 The recipe `alignment` trains on seven of the twelve varieties, on the training sentences and voices. Retrieval is
-among the 20 sentences and 4 voices of the test split, which no system has trained on: every utterance of one variety and
-voice is sought among the 20 of another variety and another voice. Pairs of varieties are apart by whether they are of
-one language and whether the recipe was trained on them; es and es-419 are of a language that it has never heard.
+among the 20 sentences and 4 voices of the test split, which no system has trained on: every utterance of one variety
+and voice is sought among the 20 of another variety and another voice. Pairs of varieties are apart by whether they are
+of one language and whether the recipe was trained on them; es and es-419 are of a language that it has never heard.
 
 Systems: log-mel features (40 bins every 20 ms, less the mean of each); the recipe's encoder with weights drawn at
 random; the encoder of --run, a classifier of dialects; the recipe with sentence_id, whose sentences span the languages;
@@ -239,11 +239,12 @@ def main() -> None:
     lines = ["# Retrieval between varieties before and after training for alignment", f"`{command}`"]
     lines += __doc__.split("\n\n")[2:4]
     lines += [
-        f"Trained on: {', '.join(SEEN)}. The classifier was trained on all twelve, so for it no variety is new. Nothing "
-        "was chosen on test: temperature and hardness of the recipe are round numbers, its length was set by validation, "
-        "its checkpoint is the one with the lowest contrastive loss on validation (other sentences and voices). **The "
-        "corpus is formant-synthesised: accents are rules that change sounds, words and their order stay. Differences "
-        "between systems are what happened here, with few seeds and four voices; no gain on real dialects follows.**",
+        f"Trained on: {', '.join(SEEN)}. The classifier was trained on all twelve, so for it no variety is new. "
+        "Nothing was chosen on test: temperature and hardness of the recipe are round numbers, its length was set by "
+        "validation, its checkpoint is the one with the lowest contrastive loss on validation (other sentences and "
+        "voices). **The corpus is formant-synthesised: accents are rules that change sounds, words and their order "
+        "stay. Differences between systems are what happened here, with few seeds and four voices; no gain on real "
+        "dialects follows.**",
         "## SeqSim",
         "Mean over ordered pairs of sites (variety and voice), with intervals over sites × sentences.",
         recall_table(results, options.draws),

@@ -28,6 +28,7 @@ _MODULES = {
     "DialectTrainer": "training.trainer",
     "DialectTrainingArguments": "training.arguments",
     "MapMixTrainer": "training.mapmix",
+    "AlignmentTrainer": "training.alignment",
     "DataMap": "training.datamaps",
     "DatamapsCallback": "training.datamaps_callback",
     "low_resource_subsets": "data.subsets",

@@ -2,7 +2,7 @@
 
 import torch
 
-SIZES = {  # of its options; one letter stands for nothing here, all are counts of channels, layers, heads or frames
+SIZES = {  # options of its training, those of attention heads at its defaults
     "factors": (1, 2, 4),
     "layers": (1, 2, 1),
     "dims": (8, 16, 12),

@@ -21,6 +21,7 @@ from hf_dialects.cli import (
     shell,
     split,
     train,
+    transcribe,
 )
 from hf_dialects.version import __version__
 
@@ -46,6 +47,7 @@ for command in (
     convert_ecapa.convert_ecapa,
     convert_icefall.convert_icefall,
     predict.predict,
+    transcribe.transcribe,
     embed.embed,
     abx.abx,
     retrieve.retrieve,

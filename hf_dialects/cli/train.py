@@ -69,12 +69,15 @@ def train(
 
       hf-dialects train alignment --data my_recordings --split-by sentence_id
 
+      hf-dialects train zipformer_tiny --data my_recordings data.text=transcript
+
       accelerate launch -m hf_dialects.cli.train finetune data.source=my_recordings training.batch_size=64
     """
     shell.start()
     from hf_dialects.data.corrections import Applied
     from hf_dialects.errors import RecipeError
     from hf_dialects.evaluation.results import describe
+    from hf_dialects.training.asr_recipe import is_asr
     from hf_dialects.training.folds import train_folds
     from hf_dialects.training.frozen import train_frozen
     from hf_dialects.training.recipe import load_recipe
@@ -92,6 +95,17 @@ def train(
     listed = {"data.labels": labels, "data.split_by": split_by, "evaluation.by": by}
     arguments += [f"{key}=[{value}]" for key, value in listed.items() if value is not None]
     name = recipe or ("finetune" if encoder else "small")
+    if is_asr(name):
+        if encoder or objective or mixup or targets or frozen or layers or corrections or folds:
+            raise RecipeError("the options of a dialect classifier do not go with a recipe of task: asr; set its keys")
+        from hf_dialects.training.asr_recipe import load_asr_recipe
+        from hf_dialects.training.asr_run import describe_asr, train_asr
+
+        chosen = load_asr_recipe(name, arguments)
+        out = out or Path("runs") / f"{Path(name).stem}-seed{chosen.seed}"
+        if found := train_asr(chosen, out, progress=not quiet):
+            typer.echo(f"{describe_asr(found)}\n\nrun folder: {out}")
+        return
     chosen = with_mixup(load_recipe(name, arguments), mixup, targets)
     out = out or Path("runs") / f"{Path(name).stem}-seed{chosen.seed}"
     if chosen.training.get("align") and not (frozen or folds):

@@ -4,6 +4,7 @@ from hf_dialects.lazy import lazy_names
 from hf_dialects.training.confidence_labels import confidence_labels  # eager: its module has the same name
 
 _MODULES = {
+    "AlignmentTrainer": "alignment",
     "AveragedWeights": "averaged_weights",
     "DataMap": "datamaps",
     "DatamapsCallback": "datamaps_callback",

