@@ -109,11 +109,13 @@ class Torch:
 def _raise_to_maxima(by_row, by_column, products, x_offsets, y_offsets):
     """Raise by_row (F, m) and by_column (n, G) to the maxima of products (F, G) within each sequence."""
     for i in range(len(x_offsets) - 1):
+        over_rows = by_column[i]
         for row in range(x_offsets[i], x_offsets[i + 1]):
+            values = products[row]  # read twice, while it is in the nearest cache
+            for column in range(len(values)):
+                over_rows[column] = max(over_rows[column], values[column])
             for j in range(len(y_offsets) - 1):
                 best = by_row[row, j]
                 for column in range(y_offsets[j], y_offsets[j + 1]):
-                    value = products[row, column]
-                    best = max(best, value)
-                    by_column[i, column] = max(by_column[i, column], value)
+                    best = max(best, values[column])
                 by_row[row, j] = best
