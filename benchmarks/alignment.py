@@ -33,13 +33,13 @@ from hf_dialects.data.splits import split_fingerprint
 from hf_dialects.data.synthetic import VARIETIES
 from hf_dialects.embedding_files import MANIFEST, FrameFile, write_index, write_json
 from hf_dialects.embeddings import embed
-from hf_dialects.retrieval.controls import MATCHED, SEQSIM
+from hf_dialects.retrieval.controls import DURATION, MATCHED, SEQSIM
 from hf_dialects.retrieval.result import HEADLINE, Outcome, RetrievalResult
 from hf_dialects.retrieval.tables import markdown, percent
 from hf_dialects.retrieval_audio import HOP_S, listen
 from hf_dialects.retrieval_frames import Centre
 from hf_dialects.retrieval_pool import Question
-from hf_dialects.retrieval_source import Options, retrieve
+from hf_dialects.retrieval_source import MEL_DTW, Options, retrieve
 from hf_dialects.saving import load_for_inference, save_for_hub
 from hf_dialects.training.alignment_run import train_alignment
 from hf_dialects.training.build import build_model
@@ -178,12 +178,35 @@ def recall_table(results: Mapping[tuple[str, str], Mapping[str, RetrievalResult]
             for relation, one in intervals.items()
         }
     parts = next(iter(results.values()))
+    for name in (MEL_DTW, DURATION):  # the same for all systems
+        rows[f"control: {name}"] = {
+            relation: f"{100 * one.controls[HEADLINE][name]:.1f}" for relation, one in parts.items()
+        }
     rows["chance"] = {relation: f"{100 * one.controls['chance'][SEQSIM]:.1f}" for relation, one in parts.items()}
     rows["pairs of varieties"] = {
         relation: str(len({tuple(row) for row in one.pairs[["source_group", "target_group"]].to_numpy()}))
         for relation, one in parts.items()
     }
     return markdown(pd.DataFrame(rows).T, "recall@1, %")
+
+
+def cautions(results: Mapping[tuple[str, str], Mapping[str, RetrievalResult]], draws: int) -> str:
+    """How many rows are above time warping of mel frames, which no training made, with their whole interval."""
+    lines = []
+    for relation, one in next(iter(results.values())).items():
+        warped = one.controls[HEADLINE][MEL_DTW]
+        above = [
+            f"{name}, {kind}" for (name, kind), of in results.items() if of[relation].interval(n=draws).low > warped
+        ]
+        which = (
+            f"; above it with their interval: {'; '.join(above)}"
+            if above
+            else "; no row lies above it with its interval"
+        )
+        lines.append(
+            f"- {relation}: time warping of mel frames, without any training, finds {100 * warped:.1f} %{which}"
+        )
+    return "\n".join(lines)
 
 
 def control_table(parts: Mapping[str, RetrievalResult]) -> str:
@@ -245,6 +268,8 @@ def main() -> None:
         "voices). **The corpus is formant-synthesised: accents are rules that change sounds, words and their order "
         "stay. Differences between systems are what happened here, with few seeds and four voices; no gain on real "
         "dialects follows.**",
+        "**Mind:**",
+        cautions(results, options.draws),
         "## SeqSim",
         "Mean over ordered pairs of sites (variety and voice), with intervals over sites × sentences.",
         recall_table(results, options.draws),

@@ -9,6 +9,7 @@ from torch.utils.data import IterableDataset
 from hf_dialects.data.leakage import column_values
 from hf_dialects.data.parallel_batches import ParallelBatches
 from hf_dialects.errors import CorpusError, RecipeError
+from hf_dialects.models.feature_extraction_dialect import longest_input_s
 from hf_dialects.training.alignment_loss import alignment_loss, batch_seqsim, gather_frames
 from hf_dialects.training.alignment_validation import AlignmentValidation
 from hf_dialects.training.arguments import DialectTrainingArguments
@@ -36,11 +37,10 @@ class AlignmentTrainer(DialectTrainer):
         model: `DialectModel`, the frames of whose configured layer are trained; its pooling plays no part.
         args: `args.align` names the column of the corpus whose equal values mean the same content.
         feature_extractor: the encoder's.
-        train_dataset, eval_dataset: `Clips`; the label is the variety. A crop shorter than the recordings would compare
-            different words.
+        train_dataset, eval_dataset: `Clips`; the label is the variety.
 
     Raises:
-        RecipeError: arguments that have no meaning here, or out of range; a stream.
+        RecipeError: arguments that have no meaning here, or out of range; a stream; recordings longer than a clip.
         CorpusError: no such column, or too few sentences in two varieties or more.
     """
 
@@ -50,6 +50,9 @@ class AlignmentTrainer(DialectTrainer):
         _check(args)
         if isinstance(train_dataset, IterableDataset):
             raise RecipeError("training.align needs a corpus on disk, but this one is a stream")
+        longest_s = longest_input_s(feature_extractor)
+        for clips in filter(None, (train_dataset, eval_dataset)):
+            _check_durations(clips, longest_s)
         self._sentences = _column(train_dataset.dataset, args.align)
         super().__init__(model, args, feature_extractor, train_dataset, eval_dataset, **kwargs)
         model.pooling.requires_grad_(False)  # distributed training would wait for its gradient
@@ -110,6 +113,20 @@ def _check(args: DialectTrainingArguments) -> None:
         raise RecipeError(f"training.align_temperature is {args.align_temperature}; expected a number above 0")
     if not args.align_hardness >= 0:
         raise RecipeError(f"training.align_hardness is {args.align_hardness}; expected a number of 0 or more")
+
+
+def _check_durations(clips, longest_s: float | None) -> None:
+    """Parts of parallel recordings, each cut at random, would say different words."""
+    if "duration" not in clips.dataset.column_names:
+        return
+    limit = min(filter(None, (clips.prepare.crop_s, longest_s)), default=np.inf)
+    long = [one for one in clips.dataset["duration"][:] if one is not None and one > limit]
+    if long:
+        raise RecipeError(
+            f"{len(long)} of {len(clips)} recordings are longer than the clips of {limit:.2f} s, the longest "
+            f"{max(long):.2f} s: cut, parallel ones would not say the same. Raise model.window_s (and the length that "
+            "the encoder takes, such as model.encoder.max_source_positions), or leave them out"
+        )
 
 
 def _column(dataset, name: str | None) -> list:

@@ -162,6 +162,12 @@ def test_corpora_without_parallel_sentences_are_named(tmp_path, corpora):
         trainer(tmp_path, corpora | {"validation": one})
 
 
+def test_recordings_that_would_be_cut_are_counted(tmp_path, corpora):
+    durations = [0.9] * 34 + [2.5, None]
+    with pytest.raises(RecipeError, match=r"1 of 36 recordings are longer than the clips of 2.01 s, the longest 2"):
+        trainer(tmp_path, corpora | {"train": corpora["train"].add_column("duration", durations)})
+
+
 def test_arguments_that_would_be_ignored_are_refused(tmp_path, corpora):
     for name, value in {"mixup": "random", "sampler": "balanced", "record_dynamics": "training"}.items():
         with pytest.raises(RecipeError, match=rf"training.{name} has no meaning with training.align"):
