@@ -156,6 +156,11 @@ def load_for_inference(path_or_id: str | Path, head: bool = True):
             f"the weights of {name} cannot be read ({error}): the file is truncated or corrupt; copy it again"
         ) from error
     except (OSError, HFValidationError, json.JSONDecodeError) as error:
+        if "private repository" in str(error):  # the Hub does not say whether it is private or not there
+            raise CheckpointError(
+                f"{name} is no folder here, and the Hub shows no such repository: check the name or, where it is "
+                "private, run hf auth login or set HF_TOKEN"
+            ) from error
         raise CheckpointError(
             f"{name} cannot be loaded: {_first_line(error)}; a run folder, a model folder or a Hub id with whole files "
             "is expected, copy it again where a file is cut short"

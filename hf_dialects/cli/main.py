@@ -14,6 +14,7 @@ from hf_dialects.cli import (
     evaluate,
     predict,
     prepare,
+    push,
     report,
     reproduce,
     retrieve,
@@ -52,6 +53,7 @@ for command in (
     abx.abx,
     retrieve.retrieve,
     score.score,
+    push.push,
 ):
     app.command()(command)
 
