@@ -44,8 +44,9 @@ class SpecAugment:
         if not 0 <= self.time_share <= 1:
             raise RecipeError(f"spec_augment.time_share must be between 0 and 1, got {self.time_share!r}")
         for name in ("time_warp", "frequency_masks", "frequency_mask_width", "time_masks", "time_mask_width"):
-            if getattr(self, name) != int(getattr(self, name)) or getattr(self, name) < 0:
-                raise RecipeError(f"spec_augment.{name} must be a whole number of at least 0, got {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if value != int(value) or value < 0:
+                raise RecipeError(f"spec_augment.{name} must be a whole number of at least 0, got {value!r}")
 
     @classmethod
     def from_recipe(cls, recipe: Mapping) -> "SpecAugment":

@@ -5,6 +5,8 @@ from hf_dialects.training.confidence_labels import confidence_labels  # eager: i
 
 _MODULES = {
     "AlignmentTrainer": "alignment",
+    "AsrTrainer": "asr_trainer",
+    "AsrTrainingArguments": "asr_arguments",
     "AveragedWeights": "averaged_weights",
     "DataMap": "datamaps",
     "DatamapsCallback": "datamaps_callback",

@@ -52,6 +52,6 @@ class AsrTrainingArguments(DialectTrainingArguments):
                 "to be at least 0 and below the second"
             )
         if not 0 <= self.average_since < 1:
-            raise RecipeError(f"training.average_since is {self.average_since}; expected a share of at least 0, below 1")
+            raise RecipeError(f"training.average_since is {self.average_since}; expected a share below 1")
         self.sampler, self.sampler_options = "buckets", {"max_seconds": self.batch_seconds}
         super().__post_init__()

@@ -74,9 +74,7 @@ def build_tokens(split: Dataset, options: dict | None = None):
     return make(texts, languages=languages, **options)
 
 
-def usable_for_training(
-    split: Dataset, tokenizer, arguments: AsrTrainingArguments
-) -> tuple[Dataset, list[Skipped]]:
+def usable_for_training(split: Dataset, tokenizer, arguments: AsrTrainingArguments) -> tuple[Dataset, list[Skipped]]:
     """Leave out what cannot be learnt: recordings too short or too long, transcripts with more tokens than the encoder
     has frames at the highest speed.
 

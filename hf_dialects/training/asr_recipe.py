@@ -37,11 +37,14 @@ class AsrRecipe(Recipe):
         training: fields of `AsrTrainingArguments`.
         evaluation: methods (of `ZipformerForRNNT.generate`; default greedy), num_beams, batch_size, by (columns,
             default dialect and cluster), draws, simplify and keep_erhua (see `metrics.text.normalise`).
-        stages: none.
         task: "asr".
     """
 
     task: str = field(default=TASK)
+
+    def to_dict(self) -> dict:
+        """As a dict that `yaml.safe_dump` writes; there are no stages."""
+        return {name: value for name, value in super().to_dict().items() if name != "stages"}
 
 
 def is_asr(name: str | Path) -> bool:

@@ -11,13 +11,14 @@ from datasets import Dataset, DatasetDict
 from transformers import set_seed
 
 from hf_dialects.data.augment import WaveformAugment
-from hf_dialects.data.screen import Skipped, count_reasons, write_skipped
+from hf_dialects.data.screen import count_reasons, write_skipped
 from hf_dialects.data.spec_augment import SpecAugment
-from hf_dialects.data.utterances import Utterances
+from hf_dialects.data.utterances import SPOKEN, Utterances
 from hf_dialects.disk import disk_space, whole_file
 from hf_dialects.errors import RecipeError
 from hf_dialects.evaluation.environment import environment
 from hf_dialects.evaluation.transcripts import Transcripts, describe_transcripts, score_transcripts
+from hf_dialects.extras import require
 from hf_dialects.models.configuration_zipformer import ZipformerConfig
 from hf_dialects.models.feature_extraction_zipformer import ZipformerFeatureExtractor
 from hf_dialects.models.rnnt_zipformer import ZipformerForRNNT
@@ -48,11 +49,13 @@ def train_asr(recipe: AsrRecipe, run_dir: Path, progress: bool = True, callbacks
     Raises:
         RecipeError: the folder holds a run of another recipe, or settings that do not fit.
         CorpusError: the corpus cannot be split or used.
+        MissingExtra: rapidfuzz is not installed.
     """
     started, done = time.time(), run_dir / "results.json"
     open_run(recipe, run_dir)
     if done.is_file():
         return json.loads(done.read_text(encoding="utf-8"))
+    require("rapidfuzz", extra="asr")  # errors are counted after the first epoch: too late to find it missing
     splits, skipped, by = asr_splits(recipe.data, progress)
     arguments = asr_arguments(recipe, run_dir, progress)
     if not (run_dir / "model" / "config.json").is_file() and not fit_asr(splits, recipe, arguments, run_dir, callbacks):
@@ -101,7 +104,7 @@ def fit_asr(
     set_seed(recipe.seed)
     model, extractor, tokenizer = build_recogniser(recipe, splits["train"])
     split, _ = usable_for_training(splits["train"], tokenizer, arguments)
-    averaged = arguments.average_weights_every is not None
+    every = arguments.average_weights_every
     trainer = AsrTrainer(
         model,
         arguments,
@@ -109,13 +112,13 @@ def fit_asr(
         tokenizer,
         _utterances(split, tokenizer, extractor, arguments, training=True),
         _utterances(splits["validation"], tokenizer, extractor, arguments, training=False),
-        callbacks=[*callbacks, *([KeepMean(arguments.average_since, run_dir)] if averaged else [])],
+        callbacks=[*callbacks, *([KeepMean(arguments.average_since, run_dir)] if every else [])],
     )
     trainer.train(resume_from_checkpoint=last_checkpoint(Path(arguments.output_dir)))
     state, by = trainer.state, arguments.metric_for_best_model
     history = {"by": by, "best": state.best_model_checkpoint and Path(state.best_model_checkpoint).name}
     history |= {"best_value": state.best_metric, "weights": "checkpoint"}
-    if averaged and (found := _take_mean(trainer, run_dir)) is not None:
+    if every and state.global_step >= every and (found := _take_mean(trainer, run_dir)) is not None:
         history |= {"best_value": found, "weights": "mean"}
     if trainer.is_world_process_zero():
         with disk_space(run_dir / "history.json", "the checkpoints stay"):
@@ -209,16 +212,15 @@ def _scores(split: Dataset, recogniser: tuple, section: dict, run_dir: Path, nam
     """Method → scores of a split's transcripts, which are written, too."""
     split = split.select([row for row, text in enumerate(split["text"]) if text])
     options = {key: section[key] for key in ("num_beams", "batch_size") if key in section}
-    translates = recogniser[2].get_added_vocab().keys() >= {"<|spoken|>"}
+    translates = f"<|{SPOKEN}|>" in recogniser[2].get_added_vocab()
     rows = _table(split)
     by = section.get("by", [column for column in SHOWN if column in rows])
     scoring = {key: section[key] for key in ("draws", "simplify", "keep_erhua") if key in section}
     found = {}
     for method in section.get("methods", ["greedy"]):
-        language = "spoken" if method == "attention" and translates else None
-        recordings = [{"bytes": cell["bytes"], "path": cell["path"]} for cell in split["audio"]]
+        language = SPOKEN if method == "attention" and translates else None
         options |= {"method": method, "language": language, "lengths": split["duration"], "progress": progress}
-        rows["hypothesis"] = transcribe(*recogniser, recordings, **options)
+        rows["hypothesis"] = transcribe(*recogniser, split["audio"], **options)
         path = run_dir / "transcripts" / f"{name}-{method}.csv"
         with whole_file(path) as unfinished:
             rows.to_csv(unfinished, index=False)
@@ -240,7 +242,8 @@ def _table(split: Dataset) -> pd.DataFrame:
 def _transcripts(path: Path, rows: pd.DataFrame) -> tuple[Transcripts, Transcripts]:
     records = rows.astype(object).where(rows.notna(), None).to_dict("records")
     by_id = {str(row["id"]): row for row in records}
-    return tuple(Transcripts(path, {id: row[name] for id, row in by_id.items()}, by_id) for name in ("text", "hypothesis"))
+    texts = ({id: row[name] for id, row in by_id.items()} for name in ("text", "hypothesis"))
+    return tuple(Transcripts(path, one, by_id) for one in texts)
 
 
 def _facts(split: Dataset) -> dict:

@@ -27,7 +27,8 @@ class AsrTrainer(DialectTrainer):
     """Trains a `ZipformerForRNNT`.
 
     Batches hold up to `args.batch_seconds` of utterances of similar length, drawn from (seed, epoch); every process
-    takes its slice. The weights of the losses follow the steps of the optimiser, see `ZipformerForRNNT.loss_scales`.
+    takes its slice and divides its losses by its own frames, so that the gradient of several processes is near that of
+    one, not equal. The weights of the losses follow the steps of the optimiser, see `ZipformerForRNNT.loss_scales`.
     Translations train the attention decoder alone, after the token of their language.
 
     Validation values: "loss" with its final weights, and of a greedy search with the transducer "cer" and "wer", the
@@ -125,9 +126,10 @@ class KeepMean(TrainerCallback):
         self.since, self.kept = since, Path(folder) / BEFORE_AVERAGE
 
     def on_save(self, args, state, control, **kwargs) -> None:
-        late = state.global_step >= self.since * state.max_steps and state.global_step < state.max_steps
+        every, step = args.average_weights_every, state.global_step
+        late = step >= self.since * state.max_steps and step // every < state.max_steps // every  # more are to come
         if late and state.is_world_process_zero and not self.kept.exists():
-            source = Path(args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}", AVERAGED_WEIGHTS)
+            source = Path(args.output_dir, f"{PREFIX_CHECKPOINT_DIR}-{step}", AVERAGED_WEIGHTS)
             unfinished = self.kept.with_name(f".{BEFORE_AVERAGE}")
             shutil.rmtree(unfinished, ignore_errors=True)
             unfinished.mkdir()

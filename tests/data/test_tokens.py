@@ -75,7 +75,7 @@ def test_as_many_pieces_as_asked_for_or_an_error():
     assert len(bpe_tokens(SENTENCES, size=characters + 3)) == characters + 3
 
 
-@pytest.mark.parametrize("tokens", [CHARACTERS, bpe_tokens(SENTENCES, size=40, languages=("zh",))], ids=["chars", "bpe"])
+@pytest.mark.parametrize("tokens", [CHARACTERS, bpe_tokens(SENTENCES, 40, ("zh",))], ids=["characters", "bpe"])
 def test_saved_and_loaded(tokens, tmp_path):
     tokens.save_pretrained(tmp_path)
     for loaded in (PreTrainedTokenizerFast.from_pretrained(tmp_path), AutoTokenizer.from_pretrained(tmp_path)):

@@ -120,5 +120,5 @@ def test_what_is_refused():
         utterances(translated().remove_columns("translation_language"))
     with pytest.raises(RecipeError, match="no token for the language 'en'"):
         Utterances(translated(), character_tokens(["a"], ("spoken",)), spelt.extractor().filter_bank)
-    with pytest.raises(RecipeError, match="speeds must be between 0.5 and 2, got 3"):
+    with pytest.raises(RecipeError, match=r"speeds must be between 0\.5 and 2, got 3"):
         utterances(speeds=(1.0, 3.0))

@@ -3,6 +3,7 @@
 import pytest
 
 from hf_dialects.errors import RecipeError
+from hf_dialects.training.asr_recipe import is_asr, load_asr_recipe
 from hf_dialects.training.recipe import apply_overrides, find_recipe, load_recipe, make_recipe, valid_keys
 
 
@@ -16,7 +17,7 @@ def test_every_shipped_recipe_is_valid():
     shipped = sorted(find_recipe("demo").parent.glob("*.yaml"))
     assert {"demo", "small", "finetune"} <= {path.stem for path in shipped}
     for path in shipped:
-        assert load_recipe(path.stem).description
+        assert (load_asr_recipe if is_asr(path) else load_recipe)(path.stem).description
 
 
 def test_overrides_are_dotted_and_read_as_yaml():
