@@ -25,7 +25,7 @@ check: $(READY)  ## lint, format, import direction
 	$(BIN)/python -m pytest -q tests/test_layers.py
 
 bench: $(READY)  ## speed ratios, measured side by side in one run
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/run.py
+	OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/python benchmarks/run.py
 
 wheel: $(READY)  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel

@@ -258,10 +258,10 @@ def main() -> None:
     lines += [
         f"Trained on: {', '.join(SEEN)}. The classifier was trained on all twelve, so for it no variety is new. "
         "Nothing was chosen on test: temperature and hardness of the recipe are round numbers, its length was set by "
-        "validation, its checkpoint is the one with the lowest contrastive loss on validation (other sentences and "
-        "voices). **The corpus is formant-synthesised: accents are rules that change sounds, words and their order "
-        "stay. Differences between systems are what happened here, with few seeds and four voices; no gain on real "
-        "dialects follows.**",
+        "cost after a look at validation, its checkpoint is the one with the lowest contrastive loss on validation "
+        "(other sentences and voices). **The corpus is formant-synthesised: accents are rules that change sounds, "
+        "words and their order stay. Differences between systems are what happened here, with few seeds and four "
+        "voices; no gain on real dialects follows.**",
         "**Mind:** time warping of mel frames, which no training made, finds at rank 1",
         cautions(results, options.draws),
         "## SeqSim",

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest.mock import patch
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
@@ -39,7 +40,7 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def serve() -> Iterator[LoopbackHub]:
-    """An empty Hub that answers until the block is left."""
+    """An empty Hub that answers until the block is left; meanwhile the client is not offline."""
     hub = LoopbackHub()
     server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
     hub.endpoint = f"http://127.0.0.1:{server.server_port}"
@@ -47,7 +48,8 @@ def serve() -> Iterator[LoopbackHub]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield hub
+        with patch("huggingface_hub.constants.HF_HUB_OFFLINE", False):
+            yield hub
     finally:
         server.shutdown()
         server.server_close()
