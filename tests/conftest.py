@@ -1,5 +1,6 @@
-"""The command line as a user meets it, but within the process."""
+"""The command line as a user meets it, but within the process; and a Hub on this machine."""
 
+import time
 from typing import NamedTuple
 
 import pytest
@@ -27,3 +28,22 @@ def run(capsys):
         return Left(left.value.code or 0, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    """A loopback Hub, reached without Xet."""
+    import loopback_hub
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    with loopback_hub.serve() as hub:
+        yield hub
+
+
+@pytest.fixture
+def naps(monkeypatch):
+    """Seconds that somebody wanted to sleep, without sleeping."""
+    naps = []
+    monkeypatch.setattr(time, "sleep", naps.append)
+    return naps

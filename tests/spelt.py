@@ -2,6 +2,7 @@
 
 import numpy as np
 from datasets import Dataset
+from tiny_zipformer import TWO
 
 from hf_dialects.data.audio import SAMPLING_RATE, encode
 from hf_dialects.models.configuration_zipformer import ZipformerConfig
@@ -9,27 +10,12 @@ from hf_dialects.models.feature_extraction_zipformer import ZipformerFeatureExtr
 from hf_dialects.models.rnnt_zipformer import ZipformerForRNNT
 
 TEXTS = ("ab", "ba c", "cab", "abc a", "cc", "b", "aca", "bb a")
-MODEL = {
-    "num_mel_bins": 20,
-    "downsampling_factors": (1, 2),
-    "num_encoder_layers": (1, 1),
-    "encoder_dims": (16, 24),
-    "feedforward_dims": (16, 24),
-    "num_heads": (2, 2),
-    "cnn_module_kernels": (5, 5),
-    "query_head_dim": 4,
-    "value_head_dim": 4,
-    "pos_dim": 8,
-    "frontend_channels": (2, 4, 6),
-    "pad_invariant": True,
+MODEL = TWO | {
     "decoder_dim": 32,
     "joiner_dim": 32,
     "prune_range": 3,
     "loss_warmup_steps": 20,
     "attention_decoder_layers": 1,
-    "attention_decoder_dim": 16,
-    "attention_decoder_heads": 2,
-    "attention_decoder_ffn_dim": 24,
 }
 
 

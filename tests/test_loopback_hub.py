@@ -1,12 +1,10 @@
 """The loopback Hub answers huggingface_hub's own client as the Hub does."""
 
 import json
-import time
 from pathlib import Path
 
-import loopback_hub
 import pytest
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import (
     EntryNotFoundError,
     HfHubHTTPError,
@@ -17,21 +15,6 @@ from huggingface_hub.utils import get_session
 from loopback_hub import READER, STRANGER, WRITER
 
 LARGE = bytes(range(256)) * 1000
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    with loopback_hub.serve() as hub:
-        yield hub
-
-
-@pytest.fixture
-def naps(monkeypatch):
-    """Seconds that somebody wanted to sleep, without sleeping."""
-    naps = []
-    monkeypatch.setattr(time, "sleep", naps.append)
-    return naps
 
 
 def api(hub, token=WRITER) -> HfApi:

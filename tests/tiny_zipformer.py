@@ -1,4 +1,4 @@
-"""A tiny Zipformer of six stacks, and batches for it."""
+"""Tiny Zipformers of six and of two stacks, and batches for them."""
 
 from functools import cache
 
@@ -21,6 +21,23 @@ SIX = {
     "pos_head_dim": 3,
     "pos_dim": 8,
     "frontend_channels": (2, 3, 4),
+}
+TWO = {
+    "num_mel_bins": 20,
+    "downsampling_factors": (1, 2),
+    "num_encoder_layers": (1, 1),
+    "encoder_dims": (16, 24),
+    "feedforward_dims": (16, 24),
+    "num_heads": (2, 2),
+    "cnn_module_kernels": (5, 5),
+    "query_head_dim": 4,
+    "value_head_dim": 4,
+    "pos_dim": 8,
+    "frontend_channels": (2, 4, 6),
+    "pad_invariant": True,
+    "attention_decoder_dim": 16,
+    "attention_decoder_heads": 2,
+    "attention_decoder_ffn_dim": 24,
 }
 CHUNKS = {"causal": True, "chunk_size": 8, "left_context_frames": 16}
 

@@ -1,10 +1,7 @@
 """Folders reach the Hub whole, over errors and cut connections, and are refused in words."""
 
-import time
-
-import loopback_hub
 import pytest
-from huggingface_hub import HfApi, constants
+from huggingface_hub import HfApi
 from loopback_hub import READER, STRANGER, WRITER
 
 from hf_dialects.errors import DialectError
@@ -12,21 +9,6 @@ from hf_dialects.hub.transfer import WAITS, send
 
 FILES = {"model.safetensors": b"weights" * 3000, "config.json": b"{}", "figures/one.svg": b"<svg/>"}
 PHASES = ("repos/create", "GET /api/models/me/it", "preupload", "objects/batch", "PUT /_lfs/", "/commit/")
-
-
-@pytest.fixture
-def hub(monkeypatch):
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    with loopback_hub.serve() as hub:
-        yield hub
-
-
-@pytest.fixture
-def naps(monkeypatch):
-    """Seconds that somebody wanted to sleep, without sleeping."""
-    naps = []
-    monkeypatch.setattr(time, "sleep", naps.append)
-    return naps
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_zipformer import TWO
 from transformers import AutoModelForRNNT
 
 from hf_dialects.models.configuration_zipformer import ZipformerConfig
@@ -13,28 +14,13 @@ from hf_dialects.models.heads_zipformer import smoothed_cross_entropy
 from hf_dialects.models.rnnt_zipformer import ZipformerForRNNT
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "label_smoothing.safetensors"
-TINY = {
-    "num_mel_bins": 20,
-    "downsampling_factors": (1, 2),
-    "num_encoder_layers": (1, 1),
-    "encoder_dims": (16, 24),
-    "feedforward_dims": (16, 24),
-    "num_heads": (2, 2),
-    "cnn_module_kernels": (5, 5),
-    "query_head_dim": 4,
-    "value_head_dim": 4,
-    "pos_dim": 8,
-    "frontend_channels": (2, 4, 6),
-    "pad_invariant": True,
+TINY = TWO | {
     "vocab_size": 11,
     "bos_token_id": 1,
     "eos_token_id": 2,
     "decoder_dim": 16,
     "joiner_dim": 12,
     "attention_decoder_layers": 2,
-    "attention_decoder_dim": 16,
-    "attention_decoder_heads": 2,
-    "attention_decoder_ffn_dim": 24,
     "ctc": True,
 }
 LENGTHS = (80, 51, 33)  # feature frames
