@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from datasets import DatasetDict
+from reading import write_results
 
 from hf_dialects.cli import shell
 from hf_dialects.data.corrections import Correction, apply_corrections
@@ -213,7 +214,7 @@ def write(data: Screened, found: dict[str, list[dict]], options) -> None:
         if ones and len(ones) < options.seeds:
             lines += [f"{len(ones)} of {options.seeds} seeds are finished.", ""]
     text = "\n".join(lines)
-    Path(__file__).with_suffix(".md").write_text(text, encoding="utf-8")
+    write_results(Path(__file__).with_suffix(".md"), text.splitlines())
     print(text, flush=True)
 
 

@@ -13,6 +13,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from reading import write_results
+
 from hf_dialects.cli import shell
 from hf_dialects.cli.reproduce import part_of
 from hf_dialects.evaluation.baselines import BASELINES
@@ -63,7 +65,7 @@ def run_and_write(
     run_grid(rows, [data], options.seeds, options.runs, shared, part=part_of(options.part))
     path = write_table(summarise(table, rows, 1, options.seeds, options.runs), options.runs, [note])
     text = path.read_text(encoding="utf-8")
-    (options.out / f"{table}.md").write_text(text, encoding="utf-8")
+    write_results(options.out / f"{table}.md", text.splitlines())
     print(text)
 
 

@@ -23,6 +23,7 @@ from hf_dialects.disk import disk_space
 from hf_dialects.embedding_files import write_json
 from hf_dialects.errors import DialectError
 from hf_dialects.metrics.arrays import as_numpy
+from hf_dialects.times import told
 
 COLUMNS = (
     *("layer", "snippet", "pooling", "score", "error_rate", "low", "high", "null_low", "null_high", "p", "p_adjusted"),
@@ -185,7 +186,7 @@ def run_grid(
         grid.entries.append(named | entry | {"warning": warning})
         if scored == 2 and tell is not None and (left := len(grid.settings) - len(grid.entries)):
             # the first one took longer, compilation included
-            tell(f"about {_time((perf_counter() - started) * left)} for the {left} settings that are left")
+            tell(f"about {told((perf_counter() - started) * left)} for the {left} settings that are left")
             tell = None
     if not any(entry["score"] is not None for entry in grid.entries):
         raise first_error or DialectError(grid.entries[0]["warning"] if grid.entries else "the grid has no setting")
@@ -308,8 +309,3 @@ def _read(path: Path | None, key: str) -> dict | None:
         return None
     content = json.loads(path.read_text("utf-8"))
     return content["entry"] if content["key"] == key else None
-
-
-def _time(seconds: float) -> str:
-    minutes = seconds / 60
-    return f"{minutes / 60:.1f} h" if minutes >= 90 else f"{max(1, round(minutes))} min"

@@ -13,6 +13,7 @@ from hf_dialects.abx.score import abx
 from hf_dialects.abx.task import END, START, Task
 from hf_dialects.abx_grid import Grid, Items, Question, Setting, complete, run_grid, setting_named
 from hf_dialects.abx_items import EmbeddingItems, check_gap, corpus_attributes, default_groups
+from hf_dialects.data.screen import Skipped
 from hf_dialects.embedding_files import MANIFEST
 from hf_dialects.embeddings import embed
 from hf_dialects.errors import DialectError
@@ -176,8 +177,13 @@ def embedding_folder(
         tell(f"encoding {snippet_cost(model, feature_extractor, dataset, lengths_s, layers, poolings)}")
         options |= {"lengths_s": lengths_s, "layers": layers, "poolings": poolings, "tail": tail}
         skipped = embed_snippets(model, feature_extractor, dataset, folder, **options)
+    tell_left_out(skipped, folder, tell)
+    return folder
+
+
+def tell_left_out(skipped: Sequence[Skipped], folder: Path, tell: Callable[[str], None]) -> None:
+    """Name the first recordings that an embedding left out, and the file that lists all."""
     for one in skipped[:10]:
         tell(f"left out ({one.reason}): {one.message}")
     if len(skipped) > 10:
         tell(f"and {len(skipped) - 10} more, all of them in {folder / 'skipped.csv'}")
-    return folder

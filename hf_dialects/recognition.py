@@ -2,8 +2,6 @@
 they transcribe."""
 
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,62 +10,17 @@ from tqdm.auto import tqdm
 
 from hf_dialects.data.audio import decode
 from hf_dialects.data.tokens import decode_tokens, language_id
-from hf_dialects.disk import disk_space
 from hf_dialects.errors import CheckpointError
 from hf_dialects.models.feature_extraction_zipformer import ZipformerFeatureExtractor
 from hf_dialects.models.rnnt_zipformer import ZipformerForRNNT
-from hf_dialects.saving import FEATURE_EXTRACTORS, model_files
 
-__all__ = ["load_recogniser", "save_recogniser", "transcribe"]
+__all__ = ["load_recogniser", "transcribe"]
 
 FILES = ("config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json")
-AUTO_MAP = {
-    "AutoConfig": "configuration_zipformer.ZipformerConfig",
-    "AutoModel": "modeling_zipformer.ZipformerModel",
-    "AutoModelForRNNT": "rnnt_zipformer.ZipformerForRNNT",
-}
-
-
-def save_recogniser(model: ZipformerForRNNT, feature_extractor, tokenizer, folder: str | Path) -> None:
-    """Write a checkpoint that loads with `trust_remote_code=True` where this package is not installed.
-
-    It is written beside `folder` and renamed. In distributed training one process calls this.
-
-    Raises:
-        CheckpointError: there is something else than a recogniser.
-        DialectError: the disk is full.
-    """
-    folder = Path(folder).absolute()
-    if folder.exists() and any(folder.iterdir()) and not (folder / FILES[0]).is_file():
-        raise CheckpointError(f"{folder} exists and is no checkpoint (it has no {FILES[0]}): name a new folder")
-    new = folder.with_name(f".{folder.name}.{os.getpid()}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    try:
-        with disk_space(folder, "a checkpoint that was there before stays as it was"):
-            new.mkdir(parents=True)
-            model.save_pretrained(new)
-            feature_extractor.save_pretrained(new)
-            tokenizer.save_pretrained(new)
-            _add(new / "config.json", AUTO_MAP)
-            _add(
-                new / "preprocessor_config.json",
-                {"AutoFeatureExtractor": FEATURE_EXTRACTORS[ZipformerFeatureExtractor]},
-            )
-            for source in model_files():
-                shutil.copyfile(source, new / source.name)
-            shutil.rmtree(folder, ignore_errors=True)
-            new.replace(folder)
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-
-
-def _add(path: Path, auto_map: dict[str, str]) -> None:
-    content = json.loads(path.read_text("utf-8")) | {"auto_map": auto_map}
-    path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n", "utf-8")
 
 
 def load_recogniser(path: str | Path):
-    """What `save_recogniser` wrote, in eval mode on the CPU.
+    """What `save_for_hub` wrote with a tokenizer, in eval mode on the CPU.
 
     Args:
         path: its folder, or a run folder, whose `model/` is taken.

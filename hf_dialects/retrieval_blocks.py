@@ -13,6 +13,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from hf_dialects.disk import whole_file
+from hf_dialects.times import told
 
 ROWS = 128  # of a block
 SAMPLE = 16  # utterances whose pairs show how long all will take
@@ -60,12 +61,6 @@ def all_pairs(
         values = np.empty((n, n), block.dtype) if values is None else values
         values[start:stop, start:], values[start:, start:stop] = block, block.T
     return values
-
-
-def told(seconds: float) -> str:
-    """A time for people, such as "12 min"."""
-    minutes = seconds / 60
-    return f"{minutes / 60:.1f} h" if minutes >= 90 else f"{max(1, round(minutes))} min"
 
 
 def _seconds_per_product(compute: Callable, lengths: np.ndarray) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hf_dialects.abx_source import is_embedding_folder
+from hf_dialects.abx_source import is_embedding_folder, tell_left_out
 from hf_dialects.embedding_files import INDEX, MANIFEST, read_frames
 from hf_dialects.embeddings import embed
 from hf_dialects.errors import CheckpointError, DialectError
@@ -126,10 +126,7 @@ def frame_source(
                 tell(f"encoding {frame_cost(model, feature_extractor, rows, chosen)}")
             options = {"layers": chosen, "frames": True, "overwrite": overwrite, "progress": progress}
             skipped = embed(model, feature_extractor, rows, folder, **options)
-            for one in skipped[:10]:
-                tell(f"left out ({one.reason}): {one.message}")
-            if len(skipped) > 10:
-                tell(f"and {len(skipped) - 10} more, all of them in {folder / 'skipped.csv'}")
+            tell_left_out(skipped, folder, tell)
             return folder
 
         folder = embedded(dataset, out / "frames")

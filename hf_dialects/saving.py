@@ -49,12 +49,13 @@ PIPELINES = {
 }
 
 
-def save_for_hub(model: Savable, feature_extractor, folder: str | Path) -> None:
+def save_for_hub(model: Savable, feature_extractor, folder: str | Path, tokenizer=None) -> None:
     """Write a checkpoint that loads with `trust_remote_code=True` where this package is not installed.
 
     A `DialectModel` or `ZipformerModel`, an encoder without head, comes back through `AutoModel` alone.
 
-    The folder then holds model.safetensors, config.json, preprocessor_config.json and the model files of this package.
+    The folder then holds model.safetensors, config.json, preprocessor_config.json and the model files of this package;
+    with the `tokenizer` of a recogniser of speech, tokenizer.json too.
     It is written beside `folder` and renamed, so an interrupted call leaves no half checkpoint. Of a checkpoint that
     lies there already only its cards (`*.md`, LICENSE) stay. In distributed training one process calls this.
 
@@ -75,7 +76,7 @@ def save_for_hub(model: Savable, feature_extractor, folder: str | Path) -> None:
     new.mkdir(parents=True)
     try:
         with disk_space(folder, "a checkpoint that was there before stays as it was"):
-            _write(model, feature_extractor, new)
+            _write(model, feature_extractor, tokenizer, new)
             for card in [*folder.glob("*.md"), *folder.glob("LICENSE*")]:
                 shutil.copy2(card, new)
         if folder.exists():
@@ -92,13 +93,15 @@ def _auto_map(model) -> dict[str, str] | None:
     return next((auto_map for kind, auto_map in AUTO_MAPS.items() if isinstance(model, kind)), None)
 
 
-def _write(model: Savable, feature_extractor, folder: Path) -> None:
+def _write(model: Savable, feature_extractor, tokenizer, folder: Path) -> None:
     model.save_pretrained(folder)
     pipelines = {"custom_pipelines": PIPELINES} if isinstance(model, DialectForAudioClassification) else {}
     _update(folder / CONFIG, auto_map=_auto_map(model), **pipelines)
     feature_extractor.save_pretrained(folder)
     if type(feature_extractor) in FEATURE_EXTRACTORS:
         _update(folder / PREPROCESSOR, auto_map={"AutoFeatureExtractor": FEATURE_EXTRACTORS[type(feature_extractor)]})
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
     for source in model_files():
         shutil.copyfile(source, folder / source.name)
 

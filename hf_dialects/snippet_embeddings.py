@@ -26,6 +26,7 @@ from hf_dialects.fingerprints import fingerprints
 from hf_dialects.frames import encode_frames, encoder_of, frame_rate_hz, layer_index
 from hf_dialects.models.pipeline_dialect import minimum_samples
 from hf_dialects.snippet_files import SnippetFiles, read_snippets
+from hf_dialects.times import told
 
 __all__ = ["Cost", "embed_snippets", "read_snippets", "snippet_cost"]
 
@@ -155,11 +156,10 @@ class Cost:
 
     def __str__(self) -> str:
         """Like "2.1 h of audio: about 34 min, 1.20 GiB on disk, 0.61 GiB of memory for frames"."""
-        minutes = self.seconds / 60
-        time = f"{minutes / 60:.1f} h" if minutes >= 90 else f"{max(1, round(minutes))} min"
         disk, memory = (size / 2**30 for size in (self.disk_bytes, self.memory_bytes))
         return (
-            f"{self.hours:.1f} h of audio: about {time}, {disk:.2f} GiB on disk, {memory:.2f} GiB of memory for frames"
+            f"{self.hours:.1f} h of audio: about {told(self.seconds)}, {disk:.2f} GiB on disk, {memory:.2f} GiB of "
+            "memory for frames"
         )
 
 

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hf_dialects"
 LAYERS = [
-    {"errors", "extras", "lazy", "threads", "version", "disk"},
+    {"errors", "extras", "lazy", "threads", "times", "version", "disk"},
     {"data", "models", "metrics"},
     {"abx", "retrieval", "dataset_scripts"},
     {

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from hf_dialects import retrieval_blocks
-from hf_dialects.retrieval_blocks import all_pairs, told
+from hf_dialects.retrieval_blocks import all_pairs
+from hf_dialects.times import told
 
 
 @pytest.fixture

@@ -132,5 +132,5 @@ def retrieve(
     for one in shown.notes:
         typer.echo(one)
     if clips:
-        written.append(write_page(found, corpus, out, clips, seed, draws, progress=not quiet))
+        written.append(write_page(found, table, corpus, out, clips, seed, draws, progress=not quiet))
     typer.echo(f"written: {', '.join(str(path) for path in written)}")

@@ -1,6 +1,7 @@
 """A corpus as a map-style dataset of clips."""
 
 import copy
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,15 +13,20 @@ from hf_dialects.data.preparation import Preparation
 
 @dataclass
 class Memory:
-    """Features of whole recordings, by row, up to a size."""
+    """Features of whole recordings, by what names them, up to a size."""
 
     bytes_left: int
-    features: dict[int, np.ndarray] = field(default_factory=dict)
+    features: dict[Hashable, np.ndarray] = field(default_factory=dict)
 
-    def keep(self, row: int, features: np.ndarray) -> None:
-        if features.nbytes <= self.bytes_left:
-            self.features[row] = features
-            self.bytes_left -= features.nbytes
+    def of(self, key: Hashable, analyse: Callable[[], np.ndarray]) -> np.ndarray:
+        """The features of that name, analysed unless they are here, and kept as far as there is room."""
+        if key in self.features:
+            return self.features[key]
+        found = analyse()
+        if found.nbytes <= self.bytes_left:
+            self.features[key] = found
+            self.bytes_left -= found.nbytes
+        return found
 
 
 class Clips(Dataset):
@@ -73,8 +79,4 @@ class Clips(Dataset):
 
     def _features(self, index: int) -> np.ndarray:
         """Features of a whole recording, kept as far as the cache reaches."""
-        if index not in self._memory.features:
-            features = self.prepare.analyse(self._waveform(index))
-            self._memory.keep(index, features)
-            return features
-        return self._memory.features[index]
+        return self._memory.of(index, lambda: self.prepare.analyse(self._waveform(index)))

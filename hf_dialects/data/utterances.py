@@ -133,11 +133,7 @@ class Utterances(Dataset):
         return at_speed(decode(self.dataset[row]["audio"], self.prepare.sampling_rate), speed)
 
     def _features(self, row: int, speed: float) -> np.ndarray:
-        if (row, speed) not in self._memory.features:
-            features = np.asarray(self.prepare.analyse(self._waveform(row, speed)))
-            self._memory.keep((row, speed), features)
-            return features
-        return self._memory.features[row, speed]
+        return self._memory.of((row, speed), lambda: np.asarray(self.prepare.analyse(self._waveform(row, speed))))
 
 
 def at_speed(waveform: np.ndarray, speed: float) -> np.ndarray:

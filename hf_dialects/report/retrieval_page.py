@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 from markupsafe import Markup
 from tqdm.auto import tqdm
 
@@ -9,7 +10,7 @@ from hf_dialects.disk import KEPT, disk_space
 from hf_dialects.report import clips
 from hf_dialects.report.retrieval_figures import heat_map
 from hf_dialects.report.retrieval_misses import drawn, heard, misses, page_data
-from hf_dialects.report.retrieval_report import cautions, layer_table, question_text
+from hf_dialects.report.retrieval_report import cautions, question_text
 from hf_dialects.report.templates import filled
 from hf_dialects.retrieval.result import HEADLINE
 from hf_dialects.retrieval.tables import percent
@@ -19,13 +20,21 @@ MISSES = 200
 
 
 def write_page(
-    found: Found, dataset, folder: Path, most: int = MISSES, seed: int = 0, draws: int = 2000, progress: bool = True
+    found: Found,
+    layers: pd.DataFrame,
+    dataset,
+    folder: Path,
+    most: int = MISSES,
+    seed: int = 0,
+    draws: int = 2000,
+    progress: bool = True,
 ) -> Path:
     """Write retrieval.html about the layer that is shown.
 
     With sound above 20 MB, clips lie in the folder "retrieval_audio" beside the page.
 
     Args:
+        layers: what `layer_table` returns.
         dataset: the corpus of which `found.pool` names the rows.
         most: misses on the page; of more some are drawn.
         seed, draws: of this choice, and of the interval.
@@ -39,7 +48,6 @@ def write_page(
     sounds = clips.sounds_of(dataset, tqdm(place, desc="encoding clips", unit="clip", disable=not progress))
     data["sound"] = {place[row]: sound.key for row, sound in sounds.items()}
     page = folder / "retrieval.html"
-    table = layer_table(found, draws, seed)
     controls = percent(result.controls)
     with disk_space(page, KEPT):
         sound = clips.place({sound.key: sound.file for sound in sounds.values()}, page)
@@ -51,7 +59,7 @@ def write_page(
             between=found.question.between,
             layer=found.shown,
             interval=str(result.interval(n=draws, seed=seed)),
-            cautions=cautions(found, table[table["layer"] == found.shown]),
+            cautions=cautions(found, layers[layers["layer"] == found.shown]),
             notes=result.notes,
             n_misses=len(every),
             n_queries=len(result.source),

@@ -1,5 +1,6 @@
 """Training arguments: those of transformers, with this field's defaults and a few more."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from transformers import TrainingArguments
@@ -151,3 +152,19 @@ class DialectTrainingArguments(TrainingArguments):
         if self.label_smoothing_factor:
             raise RecipeError("training.label_smoothing_factor is not used; set model.label_smoothing")
         self.per_device_train_batch_size = -(-self.batch_size // self.world_size)
+
+
+def arguments_of(kind: type[DialectTrainingArguments], given: Mapping) -> DialectTrainingArguments:
+    """Training arguments from the keys of a recipe.
+
+    Raises:
+        RecipeError: a value that does not fit its key.
+    """
+    # YAML reads no as false
+    given = {key: "no" if value is False and key.endswith("_strategy") else value for key, value in given.items()}
+    try:
+        return kind(**given)
+    except RecipeError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"the training section does not fit: {error}") from error

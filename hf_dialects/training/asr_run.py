@@ -22,7 +22,9 @@ from hf_dialects.extras import require
 from hf_dialects.models.configuration_zipformer import ZipformerConfig
 from hf_dialects.models.feature_extraction_zipformer import ZipformerFeatureExtractor
 from hf_dialects.models.rnnt_zipformer import ZipformerForRNNT
-from hf_dialects.recognition import load_recogniser, save_recogniser, transcribe
+from hf_dialects.recognition import load_recogniser, transcribe
+from hf_dialects.saving import save_for_hub
+from hf_dialects.training.arguments import arguments_of
 from hf_dialects.training.asr_arguments import AsrTrainingArguments
 from hf_dialects.training.asr_data import asr_splits, build_tokens, usable_for_training
 from hf_dialects.training.asr_recipe import AsrRecipe
@@ -124,7 +126,7 @@ def fit_asr(
         with disk_space(run_dir / "history.json", "the checkpoints stay"):
             content = json.dumps(history | {"log": state.log_history}, indent=1)
             (run_dir / "history.json").write_text(content + "\n", encoding="utf-8")
-        save_recogniser(trainer.accelerator.unwrap_model(trainer.model), extractor, tokenizer, run_dir / "model")
+        save_for_hub(trainer.accelerator.unwrap_model(trainer.model), extractor, run_dir / "model", tokenizer)
     trainer.accelerator.wait_for_everyone()
     return trainer.is_world_process_zero()
 
@@ -173,14 +175,7 @@ def asr_arguments(recipe: AsrRecipe, run_dir: Path, progress: bool = True) -> As
         RecipeError: a value that does not fit its key.
     """
     given = {"output_dir": str(run_dir / "checkpoints"), "seed": recipe.seed, "disable_tqdm": not progress}
-    given |= recipe.training
-    given = {key: "no" if value is False and key.endswith("_strategy") else value for key, value in given.items()}
-    try:
-        return AsrTrainingArguments(**given)
-    except RecipeError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f"the training section does not fit: {error}") from error
+    return arguments_of(AsrTrainingArguments, given | recipe.training)
 
 
 def describe_asr(results: dict) -> str:

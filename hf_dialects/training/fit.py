@@ -16,7 +16,7 @@ from hf_dialects.errors import RecipeError
 from hf_dialects.models.feature_extraction_dialect import DialectFeatureExtractor
 from hf_dialects.saving import save_for_hub
 from hf_dialects.training.alignment import AlignmentTrainer
-from hf_dialects.training.arguments import DialectTrainingArguments
+from hf_dialects.training.arguments import DialectTrainingArguments, arguments_of
 from hf_dialects.training.build import build_model
 from hf_dialects.training.datamaps_callback import DatamapsCallback
 from hf_dialects.training.dynamics import DYNAMICS, OUT_OF_FOLD
@@ -139,15 +139,7 @@ def training_arguments(recipe: Recipe, run_dir: Path, progress: bool) -> Dialect
     } | recipe.training
     if recipe.model.get("cross_entropy_weight", 1) == 0:  # there is no other validation value
         given |= {"metric_for_best_model": CONTRASTIVE, "greater_is_better": False}
-    given = {
-        key: "no" if value is False and key.endswith("_strategy") else value for key, value in given.items()
-    }  # YAML's no
-    try:
-        return DialectTrainingArguments(**given)
-    except RecipeError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise RecipeError(f"the training section does not fit: {error}") from error
+    return arguments_of(DialectTrainingArguments, given)
 
 
 def selecting_metric(recipe: Recipe) -> str:

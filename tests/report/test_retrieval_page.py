@@ -76,7 +76,9 @@ def test_a_control_that_is_as_good_is_the_first_thing_said(found):
 
 @pytest.fixture(scope="module")
 def page(found, tmp_path_factory):
-    return write_page(*found, tmp_path_factory.mktemp("page"), draws=50, progress=False)
+    return write_page(
+        found[0], layer_table(found[0], draws=50), found[1], tmp_path_factory.mktemp("page"), draws=50, progress=False
+    )
 
 
 def test_the_page_holds_all_it_needs(found, page):
@@ -132,6 +134,7 @@ def test_misses_are_gone_through_and_played_by_keyboard(browser, page, found):
     browser.run("""(() => {
       window.seen = [];
       document.addEventListener("play", (event) => {
+        if (event.target.paused) return; // of the clip before, which space has stopped
         event.target.playbackRate = 16;
         window.seen.push(event.target.dataset.side);
       }, true);

@@ -11,8 +11,8 @@ from transformers import AutoModelForRNNT, AutoTokenizer
 
 from hf_dialects.data.folders import canonical_split
 from hf_dialects.errors import CheckpointError, CorpusError, RecipeError
-from hf_dialects.recognition import load_recogniser, save_recogniser, transcribe
-from hf_dialects.saving import load_for_inference
+from hf_dialects.recognition import load_recogniser, transcribe
+from hf_dialects.saving import load_for_inference, save_for_hub
 from hf_dialects.training.asr_arguments import AsrTrainingArguments
 from hf_dialects.training.asr_data import build_tokens, usable_for_training
 from hf_dialects.training.asr_recipe import is_asr, load_asr_recipe, make_asr_recipe
@@ -216,7 +216,7 @@ def test_a_folder_that_holds_something_else(finished, tmp_path):
     model, extractor, tokenizer = load_recogniser(finished[0])
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(CheckpointError, match="exists and is no checkpoint"):
-        save_recogniser(model, extractor, tokenizer, tmp_path)
+        save_for_hub(model, extractor, tmp_path, tokenizer)
     with pytest.raises(
         CheckpointError, match=r"holds no recogniser of speech, it lacks config\.json, model\.safetensors"
     ):

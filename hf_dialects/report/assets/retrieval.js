@@ -121,6 +121,7 @@
   }
   document.addEventListener("ended", () => start(queue.shift()), true);
   document.addEventListener("play", (event) => {
+    if (event.target.paused) return; // stopped before its event came
     for (const audio of all("audio")) if (audio !== event.target) audio.pause();
     if (event.target !== started) queue = []; // the user has started another
     choose(Number(event.target.closest("tr").dataset.number));
