@@ -6,6 +6,7 @@ fresh processes that make the same calls in the same order agree exactly: `rende
 
 import ctypes
 import json
+import math
 import os
 import struct
 import subprocess
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hf_dialects.data.audio import SAMPLING_RATE, encode, resample
+from hf_dialects.data.audio import SAMPLING_RATE, encode
 from hf_dialects.errors import DialectError
 from hf_dialects.extras import require
 
@@ -163,10 +164,14 @@ def render(calls: Sequence[dict]) -> Iterator[bytes]:
 
 def main() -> None:
     """The fresh process of `render`: JSON on stdin → for each call the size (4 bytes) and the FLAC file on stdout."""
+    from scipy.signal import resample_poly  # whatever recordings are resampled with, the corpus stays the same bytes
+
     calls = json.load(sys.stdin.buffer)
     synthesiser = Synthesiser()
+    common = math.gcd(SAMPLING_RATE, synthesiser.sampling_rate)
+    ratio = SAMPLING_RATE // common, synthesiser.sampling_rate // common
     for call in calls:
         waveform = synthesiser.speak(**call).astype(np.float32) / 2**15
-        flac = encode(resample(waveform, synthesiser.sampling_rate, SAMPLING_RATE), SAMPLING_RATE, "flac")
+        flac = encode(resample_poly(waveform, *ratio), SAMPLING_RATE, "flac")
         sys.stdout.buffer.write(struct.pack("<I", len(flac)) + flac)
     sys.stdout.buffer.flush()

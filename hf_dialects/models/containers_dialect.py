@@ -6,6 +6,7 @@ Needs nothing but the standard library: models/containers_dialect.py is a copy t
 import re
 import zlib
 from collections.abc import Iterator
+from functools import reduce
 from itertools import pairwise
 from struct import unpack
 from typing import BinaryIO
@@ -21,6 +22,7 @@ TAIL = 65536  # bytes at the end of a file that hold its last page or frame; an 
 SHORTENED = re.compile(r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 LINEAR, COMPANDED = (1, 3), (6, 7)  # format tags of WAV: integers and floats; A-law and μ-law
 FLAC_RATES = (0, 88200, 176400, 192000, 8000, 16000, 22050, 24000, 32000, 44100, 48000, 96000)  # Hz, by their code
+CRC8 = bytes(reduce(lambda crc, _: crc << 1 ^ (0x107 if crc & 0x80 else 0), range(8), byte) for byte in range(256))
 REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
@@ -110,14 +112,20 @@ def _flac_contradiction(file: BinaryIO) -> str | None:
         return None
     packed = int.from_bytes(head[18:26], "big")
     rate, total = packed >> 44, packed % 2**36
-    first = _flac_frame(_read(file, _flac_audio(file), 32))
+    opening = _read(file, _flac_audio(file), 32)
+    first = _flac_frame(opening)
     if first is not None and first[0] not in (0, rate):
         return f"its header says {rate} Hz, its frames say {first[0]} Hz"
     if first is not None and 0 < total < first[3]:
         return f"its header states {total} samples, its first frame holds {first[3]}"
-    tail = _read(file, max(0, _size(file) - TAIL), TAIL)
-    starts = [match.start() for match in re.finditer(rb"\xff[\xf8\xf9]", tail)]
-    frames = [frame for start in starts if (frame := _flac_frame(tail[start : start + 32])) and frame[0] in (0, rate)]
+    largest = int.from_bytes(head[15:18], "big")  # bytes of a frame; 0 = unknown
+    length = min(TAIL, 3 * largest or TAIL)  # holds two whole frames
+    tail = _read(file, max(0, _size(file) - length), length)
+    # every frame opens with the two bytes that the first one opens with
+    syncs = [opening[:2]] if first is not None else [b"\xff\xf8", b"\xff\xf9"]
+    starts = sorted(start for sync in syncs for start in _places(sync, tail))
+    frames = [_flac_frame(tail[start : start + 32]) for start in starts]
+    frames = [frame for frame in frames if frame is not None and frame[0] in (0, rate)]
     # samples can look like one frame header, but not like one that goes on from another
     sure = [first] if first is not None else []
     for before, frame in pairwise(frames):
@@ -126,6 +134,14 @@ def _flac_contradiction(file: BinaryIO) -> str | None:
     block = int.from_bytes(head[8:10], "big")
     end = max((number * (block if in_blocks else 1) + length for _, number, in_blocks, length in sure), default=0)
     return f"its header states {total} samples, its frames go on to {end}" if total and end > total else None
+
+
+def _places(part: bytes, data: bytes) -> Iterator[int]:
+    """Where it occurs; much faster than a regular expression."""
+    place = data.find(part)
+    while place >= 0:
+        yield place
+        place = data.find(part, place + 1)
 
 
 def _flac_audio(file: BinaryIO) -> int:
@@ -164,9 +180,7 @@ def _crc8(data: bytes) -> int:
     """CRC of polynomial x⁸ + x² + x + 1."""
     found = 0
     for byte in data:
-        found ^= byte
-        for _ in range(8):
-            found = (found << 1 ^ 0x07) & 0xFF if found & 0x80 else found << 1
+        found = CRC8[found ^ byte]
     return found
 
 

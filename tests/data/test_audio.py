@@ -117,7 +117,7 @@ def test_a_cut_reads_only_its_part(monkeypatch):
     assert sum(read) == 8000
     read.clear()
     assert len(decode(file, 8000, start_s=10.0, end_s=10.5)) == 4000
-    assert 8000 <= sum(read) < 8100
+    assert 8000 <= sum(read) < 8500
 
 
 def test_a_cut_behind_the_end_is_empty_and_a_backward_one_wrong():
@@ -266,10 +266,11 @@ def test_resampling_keeps_the_pass_band_and_stops_aliases(from_rate, to_rate):
         found = resample(np.sin(2 * np.pi * frequency * time), from_rate, to_rate)
         return 20 * np.log10(found[to_rate // 4 : -to_rate // 4].std() * np.sqrt(2))
 
-    for share in (0.1, 0.5, 0.8):
-        assert abs(gain_db(share * limit)) < 0.1
+    for share in (0.1, 0.5, 0.8, 0.9):
+        assert abs(gain_db(share * limit)) < 0.01
     if from_rate > to_rate:
-        assert gain_db(1.2 * limit) < -50
+        for share in (1.0, 1.1, 1.2):
+            assert gain_db(share * limit) < -130
 
 
 @settings(max_examples=30, deadline=None)
@@ -333,7 +334,7 @@ def test_clipped_share_counts_samples_at_full_scale():
 
 @settings(max_examples=100, deadline=None)
 @given(from_rate=st.integers(1000, 768_000), to_rate=st.sampled_from([8000, 16000, 24000]))
-def test_filters_stay_small_and_rates_true_to_50_millionths(from_rate, to_rate):
+def test_ratios_stay_small_and_rates_true_to_50_millionths(from_rate, to_rate):
     up, down = audio._ratio(from_rate, to_rate)
     assert down <= audio.LARGEST_FACTOR
     assert up <= max(to_rate, audio.LARGEST_FACTOR)
