@@ -12,6 +12,8 @@ from hf_dialects.retrieval.quantised import is_fast
 CHANNELS, PHONES = 512, 200
 N, SHORTEST, LONGEST = 64, 60, 300  # utterances of 1.2 to 6 s at 50 frames a second
 QUERIES, TARGETS = 64, (256, 50, 150)  # how many, and their frames
+SEARCH_GOAL = 2.7
+HARD = 3.0  # noise with which the best is above the second by little
 GROWTH, ARCHIVE = (1000, 4000), 10**6  # targets
 QUERIES_OF_MANY, BLOCK = 8, 1024
 
@@ -44,7 +46,9 @@ def bench_seqsim(rounds: int) -> list[Row]:
         Row("padded torch.bmm with masks / loop over pairs", found["padded torch"].ratio),
         Row("seqsim_matrix symmetric / full", symmetric, at_most=0.75),
     ]
-    return rows + [searched(noise, rounds) for noise in (1.0, 3.0, 5.0)] + [growth(min(rounds, 5))]
+    return (
+        rows + [row for noise in (1.0, HARD, 5.0) for row in searched(noise, max(rounds, 7))] + [growth(min(rounds, 5))]
+    )
 
 
 def goal() -> float | None:
@@ -68,7 +72,7 @@ def products_of(xs: list[np.ndarray], ys: list[np.ndarray]) -> Callable[[], None
 def growth(rounds: int) -> Row:
     """Search among more and more, and what an archive would take."""
     _, shortest, longest = TARGETS
-    queries, targets = spoken(GROWTH[-1], shortest, longest, 3.0, np.random.default_rng(0))
+    queries, targets = spoken(GROWTH[-1], shortest, longest, HARD, np.random.default_rng(0))
     queries = queries[:QUERIES_OF_MANY]
     ways = {str(n): (lambda n=n: search(queries, targets[:n])) for n in GROWTH}
     found = interleaved(ways, rounds)
@@ -83,23 +87,30 @@ def growth(rounds: int) -> Row:
     return Row(f"search among {many} / among {few}", found[str(many)].ratio, note, at_most=1.2 * many / few)
 
 
-def searched(noise: float, rounds: int) -> Row:
-    """Exact search with 8 bits, where the first queries show that it pays, against float32 alone."""
+def searched(noise: float, rounds: int) -> list[Row]:
+    """Exact search with 8 bits, where the first queries show that it pays, against float32 alone and the loop."""
     queries, targets = spoken(*TARGETS, noise, np.random.default_rng(0))
     queries = queries[:QUERIES]
     ways = {
         "float32": lambda: search(queries, targets, precision="float32"),
         "int8": lambda: search(queries, targets),
+        "loop": lambda: loop(queries, targets),
     }
     found = interleaved(ways, rounds)
-    exact, fast = (way()[0][:, 0] for way in ways.values())
+    exact, fast = (ways[name]()[0][:, 0] for name in ("float32", "int8"))
     scores = np.sort(seqsim_matrix(queries, targets), axis=1)
     margin = np.median(scores[:, -1] - scores[:, -2])
     right = np.mean(exact == np.arange(len(exact)))
     note = f"{QUERIES} queries, {len(targets)} targets; {np.mean(exact == fast):.0%} the same, {right:.0%} right"
-    return Row(
-        f"search / search in float32, best above second by {margin:.3f}", found["int8"].ratio, note, at_most=1.15
-    )
+    above = f"best above second by {margin:.3f}"
+    # 8 bits alone are some three times as fast as float32, so that a gain of 2.7 can only be against the loop
+    against = "against the loop over pairs, which 8 bits alone are some five times as fast as, not float32 in blocks"
+    gain = found["loop"].seconds / found["int8"].seconds
+    at_least = SEARCH_GOAL if noise == HARD and is_fast() else None
+    return [
+        Row(f"search / search in float32, {above}", found["int8"].ratio, note, at_most=1.15),
+        Row(f"loop over pairs / search, {above}", gain, against, at_least=at_least),
+    ]
 
 
 def loop(xs: list[np.ndarray], ys: list[np.ndarray]) -> np.ndarray:

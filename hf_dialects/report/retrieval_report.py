@@ -129,7 +129,7 @@ def _write_layer(result: RetrievalResult, folder: Path) -> None:
 def _summary(found: Found, layers: pd.DataFrame) -> str:
     head, *rows = shown_rows(layers)
     shown = pd.DataFrame([row[1:] for row in rows], index=[row[0] for row in rows], columns=head[1:])
-    parts = ["# Retrieval between sites"]
+    parts = [f"# Retrieval between {found.results[found.shown].parallel.places}"]
     if found_ones := cautions(found, layers):
         parts += ["**Mind:**", "\n".join(f"- {one}" for one in found_ones)]
     parts += [question_text(found), f"In percent. {NOTE}", markdown(shown, head[0])]

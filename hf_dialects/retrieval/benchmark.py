@@ -84,7 +84,8 @@ def retrieval_benchmark(
     trials = Trials(scores, frames, durations, controls or {}, distractors, neighbours, seed)
     notes.append(f"Durations are {unit}; {distractors} distractors at most where they are matched.")
     if parallel.left_out:
-        notes.append(f"{parallel.left_out} ordered pairs of sites share fewer than two sentences and are left out.")
+        pairs = f"{parallel.left_out} ordered pairs of {parallel.places}"
+        notes.append(f"{pairs} share fewer than two sentences and are left out.")
     found: dict[str, list[tuple[Place, Place]]] = {}
     counts = {name: np.zeros(n) for name in (SEQSIM, CSLS)}
     for pair in parallel.pairs:

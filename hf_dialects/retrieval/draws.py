@@ -31,6 +31,7 @@ def interval_over_pairs(
     n: int = 2000,
     seed: int = 0,
     level: float = 0.95,
+    places: str = "sites",
 ) -> Interval:
     """Interval of `mean_over_pairs`, with the number of sites; ends as those of `bootstrap_interval`.
 
@@ -38,6 +39,7 @@ def interval_over_pairs(
         source, target, sentence: (Q,) numbers.
         values: (Q,) credit of each query.
         group_of_site: (S,) number of each site's group.
+        places: what a warning of few sites calls them.
     """
     pairs, pair = np.unique(np.stack([source, target]), axis=1, return_inverse=True)
     sites, sentences = np.unique(pairs), np.unique(sentence)
@@ -68,9 +70,9 @@ def interval_over_pairs(
     tail = expanded_tail((1 - level) / 2, min([one for one in freedom if one > 0], default=0))
     low, high = interval_ends(valid, value, tail)
     empty = f"{n - len(valid)} of {n} draws were empty" if len(valid) < n else None
-    few = "2 sites: the interval is over sentences alone"
+    few = f"2 {places}: the interval is over sentences alone"
     if sites_vary:
-        few = resampling.few_groups_warning("sites")
+        few = resampling.few_groups_warning(places)
     return Interval(
         value=value,
         low=float(low),

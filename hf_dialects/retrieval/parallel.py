@@ -38,6 +38,7 @@ class Parallel:
     Attributes:
         site, sentence: (N,) numbers of each utterance's site and sentence.
         sites, sentences, groups: their names, sorted.
+        places: what sites are called, by their column: "sites", or such as "values of speaker".
         group_of_site: (S,) number of each site's group.
         pairs: ordered pairs of sites with at least two sentences in common.
         left_out: how many have fewer.
@@ -48,6 +49,7 @@ class Parallel:
 
     def __init__(self, attributes, n: int, site: str, sentence_id: str, group: str | None):
         self._attributes, self._n = attributes, n
+        self.places = "sites" if site == "site" else f"values of {site}"
         self.site, self.sites = self._factor(site)
         self.sentence, self.sentences = self._factor(sentence_id)
         of_utterance, self.groups = (np.zeros(n, int), np.array(["all"])) if group is None else self._factor(group)

@@ -166,9 +166,9 @@ class RetrievalResult:
             if name is not None:
                 kept &= of_site[side] == self._number(name)
         if not kept.any():
-            raise DialectError(f"there is no pair of sites from {source} to {target}")
+            raise DialectError(f"there is no pair of {self.parallel.places} from {source} to {target}")
         sides = self.source[kept], self.target[kept], self.sentence[kept]
-        return interval_over_pairs(*sides, credit[kept], of_site, n, seed, level)
+        return interval_over_pairs(*sides, credit[kept], of_site, n, seed, level, self.parallel.places)
 
     def to_markdown(self) -> str:
         """Recall@1 by group with its interval, controls, hubs, hardest sentences and notes."""
@@ -193,7 +193,8 @@ class RetrievalResult:
 
     def __str__(self) -> str:
         chance = self._mean(self.outcomes[SEQSIM].chance[HEADLINE])
-        return f"recall@1 {self.value:.3f} over {len(self.parallel.pairs)} ordered pairs of sites, chance {chance:.3f}"
+        pairs = f"{len(self.parallel.pairs)} ordered pairs of {self.parallel.places}"
+        return f"recall@1 {self.value:.3f} over {pairs}, chance {chance:.3f}"
 
     def _credit(self, metric: str, control: str) -> np.ndarray:
         for name, known in ((control, self.outcomes), (metric, self.outcomes[SEQSIM].credit)):

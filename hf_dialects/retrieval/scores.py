@@ -59,7 +59,7 @@ def seqsim_matrix(
     Args:
         xs: N arrays (T, D) without padding, T as it comes: lists, arrays, memory maps, tensors.
         ys: M arrays (T, D); None = xs.
-        precision: "float32", or "int8": two to three times faster where the processor has VNNI. Pr and Re are off by
+        precision: "float32", or "int8": some three times faster where the processor has VNNI. Pr and Re are off by
             less than 0.001 as a rule, and by some 0.02 at most (see `Int8.largest_error`); `search` makes exact
             rankings of it.
         symmetric: ys are xs; half of the matrix is computed.

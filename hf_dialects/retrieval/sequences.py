@@ -12,6 +12,8 @@ import numpy as np
 from hf_dialects.errors import DialectError
 from hf_dialects.metrics.arrays import as_numpy
 
+SMALL, LARGE = np.float32(1e-20), np.float32(1e20)  # between these sums of squares are as precise as others
+
 
 @dataclass(frozen=True)
 class Frames:
@@ -135,21 +137,30 @@ def _float32(sequence) -> np.ndarray:
     return np.ascontiguousarray(frames, dtype=np.float32)
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc"}, error_model="numpy")
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"}, error_model="numpy")
 def _divide_by_length(frames, units):
     """Fill units (T, D) with frames (T, D) of length one; the first frame that has no finite length but 0, or -1."""
     for frame in range(len(frames)):
-        largest = np.float32(0)
-        for value in frames[frame]:
-            largest = max(largest, abs(value))
-        # scaled by the largest value, so that squares neither overflow nor vanish
-        squares = np.float32(0)
-        for channel in range(frames.shape[1]):
-            value = frames[frame, channel] / largest
-            squares += value * value
-        if not (0 < largest < np.inf and squares < np.inf):
-            return frame
+        values, unit = frames[frame], units[frame]
+        squares = _squares(values, np.float32(1))
+        largest = np.float32(1)
+        if not SMALL < squares < LARGE:  # scaled by the largest value squares neither overflow nor vanish
+            largest = np.abs(values).max()
+            if not 0 < largest < np.inf:
+                return frame
+            squares = _squares(values, largest)
+            if not squares < np.inf:
+                return frame
         length = np.sqrt(squares)
-        for channel in range(frames.shape[1]):
-            units[frame, channel] = frames[frame, channel] / largest / length
+        for channel in range(len(values)):
+            unit[channel] = values[channel] / largest / length
     return -1
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"}, error_model="numpy")
+def _squares(values, unit):
+    total = np.float32(0)
+    for channel in range(len(values)):
+        value = values[channel] / unit
+        total += value * value
+    return total

@@ -35,12 +35,16 @@ def markdown_page(result) -> str:
     """All of a `RetrievalResult`."""
     whole = {name: result.interval(name) for name in result.metrics}
     n_pairs, n_groups = len(result.parallel.pairs), len(result.parallel.groups)
-    head = f"{len(result.parallel.sites)} sites, {n_pairs} ordered pairs, {len(result.source)} queries. "
+    head = f"{len(result.parallel.sites)} {result.parallel.places}, {n_pairs} ordered pairs, "
+    head += f"{len(result.source)} queries. "
     head += "; ".join(f"{name} {interval}" for name, interval in whole.items()) + "."
-    parts = ["# Retrieval between sites", head]
+    parts = [f"# Retrieval between {result.parallel.places}", head]
     if n_groups > 1:
         parts += ["Recall@1 in percent, rows are sources:", markdown(percent(result.matrix), "from / to")]
-        parts += ["with intervals over sites and sentences:", markdown(_intervals(result), "from / to")]
+        parts += [
+            f"with intervals over {result.parallel.places} and sentences:",
+            markdown(_intervals(result), "from / to"),
+        ]
         parts += ["MRR in percent:", markdown(percent(result.groups("mrr")), "from / to")]
     parts += ["Controls, in percent:", markdown(percent(result.controls), "retrieved by")]
     hubs = result.hubs.groupby("score", sort=False).agg({"skewness": "mean", "share": "max"})

@@ -22,7 +22,7 @@ from hf_dialects.retrieval.tiles import panels
 from hf_dialects.threads import in_threads
 
 TRIAL = 16  # one in so many queries, and so many at most, shows whether 8 bits rule enough out
-WORTH = 0.4  # share of targets scored again above which float32 alone is faster
+WORTH = 0.35  # share of targets scored again above which float32 alone is faster
 
 
 def search(

@@ -303,6 +303,10 @@ def test_pairs_without_two_shared_sentences_are_counted():
     assert len(result.pairs) == 20
     assert "10 ordered pairs of sites share fewer than two sentences and are left out." in result.notes
     assert np.isnan(result.sites.set_index("site").loc["S", "mrr to"])
+    result = retrieval_benchmark(frames, attributes.rename(columns={"site": "town"}), "town")
+    assert "10 ordered pairs of values of town share fewer than two sentences and are left out." in result.notes
+    assert result.interval(n=300).warning == "indicative (5 values of town)"
+    assert "# Retrieval between values of town\n\n6 values of town, 20 ordered pairs" in result.to_markdown()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_dialects.errors import DialectError
-from hf_dialects.retrieval import products, scores, seqsim, seqsim_matrix
+from hf_dialects.retrieval import products, quantised, scores, seqsim, seqsim_matrix
 from hf_dialects.retrieval.quantised import Int8
 from hf_dialects.retrieval.sequences import Sequences, cuts
 
@@ -130,8 +130,10 @@ def test_torch_is_the_same(monkeypatch):
         np.testing.assert_allclose(seqsim_matrix(xs, ys), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("size", [1, 7, 16, 96])
-def test_int8_is_within_its_bound(size):
+def test_int8_is_within_its_bound(size, fast, monkeypatch):
+    monkeypatch.setattr(quantised, "is_fast", lambda: fast)
     random = np.random.default_rng(size)
     lengths = random.integers(1, 20, 12)
     frames = [random.normal(size=(length, size)) for length in lengths]
@@ -148,6 +150,41 @@ def test_int8_is_within_its_bound(size):
     assert (np.abs(recall - true_recall) <= of_recall).all()
     assert (np.abs(precision - true_precision) <= of_precision).all()
     assert (precision != true_precision).any(), "nothing was rounded: this test would prove nothing"
+
+
+def test_int8_without_instructions_for_it(monkeypatch):
+    """Whole numbers in float32 have the same products."""
+    xs = speech(9, 0, size=96, longest=30)
+    found = {}
+    for fast in (True, False):
+        monkeypatch.setattr(quantised, "is_fast", lambda fast=fast: fast)
+        found[fast] = seqsim_matrix(xs, precision="int8")
+    assert (found[True] == found[False]).all()
+    assert (found[True] != seqsim_matrix(xs)).any()
+
+
+@pytest.mark.parametrize("size", [16, 80, 512])
+def test_mixing_keeps_lengths_and_spreads_every_channel(size):
+    """One channel alone becomes as many equal ones as the largest power of 2 that divides the width."""
+    one = np.eye(size, dtype=np.float32)
+    block = size & -size
+    steps = Int8(size).operand(Sequences("frames", [one]).load([0])).units.numpy().astype(int)
+    largest = np.abs(steps).max()
+    assert set(np.unique(np.abs(steps))) <= {0, largest}
+    assert (np.count_nonzero(steps, axis=1) == block).all()
+    assert (steps @ steps.T == block * largest**2 * np.eye(size)).all(), "orthogonal"
+
+
+@given(values=st.lists(st.floats(-(2.0**99), 2.0**99, width=32), min_size=1, max_size=70), rows=st.integers(1, 9))
+@few
+def test_maxima_are_those_of_floats(values, rows):
+    table = np.random.default_rng(0).permuted(np.tile(np.float32(values), (rows, 1)), axis=1)
+    by_row, by_column = np.full((rows, 1), products.LOWEST), np.full((1, len(values)), products.LOWEST)
+    ends = np.array([0, rows]), np.array([0, len(values)])
+    products._raise_to_maxima(by_row, by_column, table.view(np.int32), *ends, products.FLOATS)
+    found = [products.ordered.py_func(one, products.FLOATS).view(np.float32) for one in (by_row, by_column)]
+    assert (found[0][:, 0] == table.max(axis=1)).all()
+    assert (found[1][0] == table.max(axis=0)).all()
 
 
 def test_int8_bound_is_narrow():
