@@ -43,6 +43,7 @@ _MODULES = {
     "read_snippets": "snippet_embeddings",
     "save_for_hub": "saving",
     "load_for_inference": "saving",
+    "push": "hub.push",
     "DialectError": "errors",
 }
 __all__ = ["__version__", "register", *_MODULES]

@@ -192,6 +192,9 @@ class _Handler(BaseHTTPRequestHandler):
             for key in ("license", "pipeline_tag", "library_name"):
                 if not isinstance(found.get(key, ""), str):
                     errors.append(f'"{key}" must be a string')
+            languages = found.get("language", [])
+            if not isinstance(languages, list) or not all(re.fullmatch("[a-z]{2,3}", str(one)) for one in languages):
+                errors.append('"language" must be ISO 639 codes')
             for model in found.get("model-index", []):
                 for result in model.get("results", []):
                     for key, parts in (("task", ("type",)), ("dataset", ("type", "name"))):

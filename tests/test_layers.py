@@ -9,19 +9,21 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hf_dialects"
 LAYERS = [
-    {"errors", "extras", "lazy", "threads", "times", "version", "disk"},
+    {"errors", "extras", "lazy", "locks", "threads", "times", "version", "disk"},
     {"data", "models", "metrics"},
     {"abx", "retrieval", "dataset_scripts"},
     {
         *("inference", "frames", "embeddings", "embedding_files", "fingerprints", "saving", "convert_ecapa"),
         *("convert_icefall", "icefall_checkpoint", "icefall_config"),
+        *("batch_size", "precision", "recordings", "classification", "shared_front", "windowing"),
         *("recognition", "snippet_embeddings", "snippet_files", "abx_grid", "abx_items", "abx_source"),
         *("retrieval_audio", "retrieval_blocks", "retrieval_frames", "retrieval_pool", "retrieval_source"),
     },
     {"evaluation"},
+    {"hub"},
     {"training"},
     {"report", "model_cards"},
-    {"hub", "recipes", "reproduce"},
+    {"recipes", "reproduce"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

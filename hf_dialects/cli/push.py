@@ -7,7 +7,7 @@ import typer
 
 
 def push(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run, or of a saved encoder or Zipformer.")],
     repo: Annotated[str, typer.Argument(help="Repository on the Hub, owner/name; made where it does not exist.")],
     license: Annotated[
         str | None,
@@ -17,10 +17,18 @@ def push(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, list the files and their sizes, and send nothing.")
     ] = False,
+    plain: Annotated[
+        bool,
+        typer.Option(
+            "--plain", help="As a classifier of transformers, without remote code; refused where none is equal."
+        ),
+    ] = False,
+    card: Annotated[Path | None, typer.Option(help="Folder to keep the card and its figures in, too.")] = None,
     json: Annotated[Path | None, typer.Option(help="File for what is printed, as JSON.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
-    """Share the model of a run on the Hugging Face Hub, with its results and a card.
+    """Share the model of a run on the Hugging Face Hub, with its results and a card: a classifier, an encoder for
+    retrieval, or a Zipformer.
 
     The token is that of `hf auth login`, or the environment variable HF_TOKEN.
 
@@ -29,6 +37,10 @@ def push(
       hf-dialects push runs/finetune-seed0 me/accents --license cc-by-nc-4.0 --dry-run
 
       hf-dialects push runs/finetune-seed0 me/accents --license apache-2.0 --public
+
+      hf-dialects push runs/finetune-seed0 me/accents-plain --license apache-2.0 --plain
+
+      hf-dialects push runs/alignment-seed0 me/aligned --license mit --dry-run --card cards/aligned
     """
     from hf_dialects.cli import shell
 
@@ -39,7 +51,7 @@ def push(
 
     if quiet:
         disable_progress_bars()
-    pushed = hub.push(run, repo, public=public, license=license, dry_run=dry_run)
+    pushed = hub.push(run, repo, public=public, license=license, dry_run=dry_run, plain=plain, card=card)
     for path, size in pushed.files:
         typer.echo(f"{size:>14,}  {path}")
     total = sum(size for _, size in pushed.files)

@@ -126,11 +126,7 @@ def build_results(
         "labels": list(labels),
         "seed": seed,
         "selected_on": _anonymous(selected_on),
-        "data": {
-            "fingerprint": fingerprint or _fingerprint(splits, labels),
-            "splits": {split: _facts(rows) for split, rows in splits.items()},
-            "leakage": leakage(splits).to_dict("index"),
-        },
+        "data": data_facts(splits, labels, fingerprint),
         "skipped": count_reasons(list(left_out.values())),
         "environment": _anonymous(environment or {}),
     }
@@ -138,6 +134,23 @@ def build_results(
     if any(by_cluster.values()):
         results["per_cluster"] = by_cluster
     return _plain(results)
+
+
+def data_facts(splits: Mapping, labels: Sequence[str], fingerprint: str | None = None) -> dict:
+    """The part "data" of results: fingerprint, what each split holds, and what crosses them.
+
+    Args:
+        splits: split → `datasets.Dataset`.
+        labels: C names of the dialects, in label order.
+        fingerprint: None takes that of all ids and labels.
+    """
+    return _plain(
+        {
+            "fingerprint": fingerprint or _fingerprint(splits, labels),
+            "splits": {split: _facts(rows) for split, rows in splits.items()},
+            "leakage": leakage(splits).to_dict("index"),
+        }
+    )
 
 
 def write_results(results: Mapping, path: str | Path) -> None:

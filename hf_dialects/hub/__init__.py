@@ -1,5 +1,8 @@
-"""Sharing on the Hugging Face Hub: finished runs as model repositories, with a card."""
+"""Sharing on the Hugging Face Hub: finished runs, saved models and prepared corpora as repositories, with a card."""
 
+from hf_dialects.hub.dataset_facts import Facts, facts_of
+from hf_dialects.hub.dataset_push import push_dataset
 from hf_dialects.hub.push import Pushed, push
+from hf_dialects.saving import save_for_hub
 
-__all__ = ["Pushed", "push"]
+__all__ = ["Facts", "Pushed", "facts_of", "push", "push_dataset", "save_for_hub"]

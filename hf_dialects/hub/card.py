@@ -1,160 +1,101 @@
-"""The card of a classifier: a template of `model_cards/`, filled from the run's `results.json` and configuration."""
+"""Model cards: a template of `model_cards/`, filled from what a run measured, under the header that the Hub reads."""
 
-import html
-import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-import yaml
 from huggingface_hub import EvalResult, ModelCardData
 
-from hf_dialects.evaluation.results import METRIC_NAMES
-from hf_dialects.evaluation.tables import with_interval
+from hf_dialects.hub.card_tables import NOT_MEASURED, cell, data_table, leakage_table, varieties_table
+from hf_dialects.hub.classifier_card import classifier_parts
+from hf_dialects.hub.encoder_card import encoder_parts
+from hf_dialects.hub.figures import Figure
+from hf_dialects.hub.parts import Parts
+from hf_dialects.hub.source import CLASSIFIER, ENCODER, ZIPFORMER, Source
+from hf_dialects.hub.varieties import languages_of
+from hf_dialects.hub.zipformer_card import zipformer_parts
 
 CARD = "README.md"
 TEMPLATES = "hf_dialects.model_cards"
-TASK = "audio-classification"
-TAGS = ["dialect-identification", "accent-identification", "speech", "hf-dialects"]
-HUB_METRICS = {"macro_f1": "f1", "weighted_f1": "f1"}  # where the Hub's name differs
-NOT_MEASURED = "not measured"
+TAGS = ("speech", "hf-dialects")
+PARTS = {CLASSIFIER: classifier_parts, ENCODER: encoder_parts, ZIPFORMER: zipformer_parts}
+PAPERS = "papers.bib"
 
 
-def classifier_card(run_dir: str | Path, results: Mapping, repo_id: str, license: str) -> str:
+def write_card(source: Source, repo_id: str, license: str, figures: Sequence[Figure] = ()) -> str:
     """README.md of a repository: the header that the Hub reads, with a model index, and the text.
 
-    Every number comes from `results`; one that is missing there reads "not measured".
+    Every number comes from the run's results; one that is missing there reads "not measured".
 
     Args:
-        results: see `evaluation.results.build_results`.
         license: as the Hub names it.
+        figures: files of the repository to show.
     """
-    run_dir = Path(run_dir)
-    config = json.loads((run_dir / "model" / "config.json").read_text("utf-8"))
-    recipe = run_dir / "recipe.yaml"
-    recipe = yaml.safe_load(recipe.read_text("utf-8")) if recipe.is_file() else {}
-    encoder = config.get("encoder_config") or {}
-    text = Template(files(TEMPLATES).joinpath("classifier.md").read_text("utf-8")).substitute(
-        name=repo_id.split("/")[-1],
-        repo_id=repo_id,
-        n_labels=len(results["labels"]),
-        description=_cell(" ".join(str(recipe.get("description") or "").split())),
-        encoder=encoder.get("model_type", config.get("model_type")),
-        pooling=config.get("pooling", "mean"),
-        window_s=config.get("window_s", NOT_MEASURED),
-        stride_s=config.get("stride_s", NOT_MEASURED),
-        data=_data(results),
-        leakage=_leakage(results),
-        results="\n\n".join(_split(results, split) for split in _splits(results)) or NOT_MEASURED,
-        calibration=_calibration(results),
-        varieties=_varieties(results, config.get("clusters") or {}),
-        versions=", ".join(f"{name} {version}" for name, version in _environment(results).items()) or NOT_MEASURED,
-        seed=results["seed"],
-        fingerprint=results["data"].get("fingerprint", NOT_MEASURED),
-    )
-    return f"---\n{_header(results, _corpus(recipe), repo_id, license)}\n---\n\n{text}"
+    parts, results = PARTS[source.kind](source), source.results
+    environment = results.get("environment") or source.retrieval.get("environment") or {}
+    fields = {
+        "name": repo_id.split("/")[-1],
+        "description": cell(" ".join(str(source.recipe.get("description") or "").split())),
+        "varieties": varieties_table(parts.labels),
+        "data": data_table(results),
+        "leakage": leakage_table(results),
+        "figures": "\n\n".join(f"![{one.caption}]({one.path})" for one in figures),
+        "versions": ", ".join(f"{name} {version}" for name, version in (environment.get("versions") or {}).items())
+        or "Versions were not recorded.",
+        "seed": results.get("seed", source.recipe.get("seed", "not recorded")),
+        "corpus": cell(_corpus(source)),
+        "fingerprint": (results.get("data") or {}).get("fingerprint", NOT_MEASURED),
+        "papers": papers(parts.papers),
+        "people": _template("people.md").template,
+    }
+    fields |= parts.fields
+    fields["use"] = _template(parts.use).substitute(repo_id=repo_id)
+    text = _template(parts.template).substitute({name: str(value).strip() for name, value in fields.items()})
+    text = re.sub(r"\n{3,}", "\n\n", text)  # of parts that are empty
+    return f"---\n{_header(source, parts, repo_id, license)}\n---\n\n{text}"
 
 
-def _header(results: Mapping, corpus: str, repo_id: str, license: str) -> str:
+def papers(keys: Sequence[str]) -> str:
+    """Entries of papers.bib by their keys."""
+    entries = _template(PAPERS).template.strip().split("\n\n")
+    named = {one.split("{", 1)[1].split(",", 1)[0]: one for one in entries}
+    return "\n\n".join(named[key] for key in keys)
+
+
+def _template(name: str) -> Template:
+    return Template(files(TEMPLATES).joinpath(name).read_text("utf-8"))
+
+
+def _header(source: Source, parts: Parts, repo_id: str, license: str) -> str:
+    corpus = _corpus(source)
     evaluated = [
         EvalResult(
-            task_type=TASK,
+            task_type=parts.task,
             dataset_type=corpus,
             dataset_name=corpus,
-            dataset_split=split,
-            metric_type=HUB_METRICS.get(metric, metric),
-            metric_name=title,
-            metric_value=entry["value"],
+            dataset_split=one.split,
+            metric_type=one.metric,
+            metric_name=one.title,
+            metric_value=one.value,
         )
-        for split in _splits(results)
-        for metric, title in METRIC_NAMES.items()
-        if (entry := results["metrics"][split].get(metric)) and entry["value"] is not None
+        for one in parts.scores
     ]
     options = {"eval_results": evaluated, "model_name": repo_id.split("/")[-1]} if evaluated else {}
     return ModelCardData(
-        license=license, library_name="transformers", pipeline_tag=TASK, tags=TAGS, **options
+        license=license,
+        language=languages_of(parts.labels) or None,
+        library_name="transformers",
+        pipeline_tag=parts.task,
+        tags=[*parts.tags, *TAGS],
+        **options,
     ).to_yaml()
 
 
-def _corpus(recipe: Mapping) -> str:
+def _corpus(source: Source) -> str:
     """Name of the corpus, without the folder it lies in."""
-    source = (recipe.get("data") or {}).get("source")
-    sources = source if isinstance(source, list) else [source]
+    given = (source.recipe.get("data") or {}).get("source")
+    sources = given if isinstance(given, list) else [given]
     names = [Path(one).name if Path(one).is_absolute() else one for one in sources if isinstance(one, str)]
     return " + ".join(names) or "unnamed corpus"
-
-
-def _splits(results: Mapping) -> list[str]:
-    return sorted(results["metrics"], key=lambda split: (split != "test", split != "validation", split))
-
-
-def _environment(results: Mapping) -> Mapping:
-    return (results.get("environment") or {}).get("versions") or {}
-
-
-def _data(results: Mapping) -> str:
-    rows = [
-        [split, facts.get("n"), _number(facts.get("hours"), 2), facts.get("speakers")]
-        for split, facts in results["data"].get("splits", {}).items()
-    ]
-    return _table(["split", "recordings", "hours", "speakers"], rows)
-
-
-def _leakage(results: Mapping) -> str:
-    rows = [
-        [column, found.get("values"), found.get("crossing"), found.get("examples")]
-        for column, found in (results["data"].get("leakage") or {}).items()
-        if found.get("values")
-    ]
-    return "What crosses the split:\n\n" + _table(["column", "values", "in more than one split", "recordings"], rows)
-
-
-def _split(results: Mapping, split: str) -> str:
-    """The model beside its baselines."""
-    beside = {name: per_split[split] for name, per_split in results["baselines"].items() if split in per_split}
-    rows = []
-    for metric, title in METRIC_NAMES.items():
-        row = [_entry(scores.get(metric)) for scores in (results["metrics"][split], *beside.values())]
-        warning = (results["metrics"][split].get(metric) or {}).get("warning")
-        rows.append([title, *row, warning or " "])
-    return f"### {html.escape(split)}\n\n" + _table(["", "model", *beside, "note"], rows)
-
-
-def _calibration(results: Mapping) -> str:
-    found = results.get("calibration") or {}
-    if "temperature" not in found:
-        return f"Temperature: {NOT_MEASURED}. The calibration error (ECE) of the probabilities as they come is above."
-    return f"Logits are divided by the temperature {_number(found['temperature'], 3)}, which lies in the configuration."
-
-
-def _varieties(results: Mapping, clusters: Mapping) -> str:
-    split = next(iter(_splits(results)), None)
-    per_dialect = results["per_dialect"].get(split, {})
-    rows = []
-    for label in results["labels"]:
-        found = per_dialect.get(label, {})
-        scores = [_number(found.get(name), 3) for name in ("precision", "recall", "f1")]
-        rows.append([label, clusters.get(label, " "), *scores, found.get("support"), found.get("speakers")])
-    head = ["variety", "group", "precision", "recall", "F1", "recordings", "speakers"]
-    return (f"On {html.escape(split)}:\n\n" if split else "") + _table(head, rows)
-
-
-def _entry(entry: Mapping | None) -> str:
-    return NOT_MEASURED if not entry or entry["value"] is None else with_interval(entry)
-
-
-def _number(value: float | None, digits: int) -> str | None:
-    return None if value is None else f"{value:.{digits}f}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence]) -> str:
-    if not rows:
-        return NOT_MEASURED
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
-
-
-def _cell(value) -> str:
-    text = NOT_MEASURED if value is None else str(value)
-    return html.escape(text, quote=False).replace("|", "\\|").replace("\n", " ")

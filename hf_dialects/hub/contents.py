@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hf_dialects.errors import CheckpointError, DialectError
+from hf_dialects.hub.source import RETRIEVAL, model_folder
 
 MODEL = (  # patterns within model/; everything else there stays
     "config.json",
@@ -15,10 +16,13 @@ MODEL = (  # patterns within model/; everything else there stays
     "model.safetensors",
     "model.safetensors.index.json",
     "model-*-of-*.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
     "*_dialect.py",
     "*_zipformer.py",
 )
-BESIDE = ("results.json", "figures/*.png", "figures/*.svg")
+BESIDE = ("results.json", *RETRIEVAL, "figures/*.png", "figures/*.svg")
 WEIGHTS = ".safetensors"
 BINARY = (WEIGHTS, ".png")
 ORIGIN = "_name_or_path"  # where transformers notes the folder that a model was loaded from
@@ -26,19 +30,23 @@ ORIGIN = "_name_or_path"  # where transformers notes the folder that a model was
 _TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{30,}\b")
 
 
-def lay_out(run_dir: str | Path, folder: Path) -> list[str]:
+def lay_out(run_dir: str | Path, folder: Path, model: Path | None = None) -> list[str]:
     """Lay out in the empty `folder` what of a run may go up: model/ at the top, results.json, figures/.
 
     Weights are linked, not copied. The folder a pretrained encoder was loaded from is cut to its name.
 
+    Args:
+        run_dir: run folder, or model folder alone.
+        model: model folder to take instead of the run's.
+
     Returns:
-        files of model/ that stay, sorted.
+        files of the model folder that stay, sorted.
 
     Raises:
         CheckpointError: the run has no safetensors weights, no configuration or no feature extractor.
     """
     run_dir = Path(run_dir)
-    model = run_dir / "model"
+    model = model or model_folder(run_dir)
     found = {path.name: path for pattern in MODEL for path in model.glob(pattern) if path.is_file()}
     lacking = [name for name in ("config.json", "preprocessor_config.json") if name not in found]
     if not any(name.endswith(WEIGHTS) for name in found):

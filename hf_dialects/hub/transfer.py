@@ -1,17 +1,20 @@
 """Files to a model repository, over a network that fails now and then."""
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import httpx2
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
 from hf_dialects.errors import DialectError
 from hf_dialects.hub.contents import listing
 
+MANIFEST = "hf-dialects.json"  # in the repository: which of its files a push wrote
 WAITS = (1, 2, 4, 8, 16)  # seconds between tries
 PASSING = (408, 429, *range(500, 600))  # answers that another try may change
 REFUSALS = {
@@ -28,7 +31,8 @@ Answer = TypeVar("Answer")
 def send(folder: Path, repo_id: str, public: bool, token: str, endpoint: str | None = None) -> str:
     """Send all files of a folder to a model repository, in one commit; what is there already is not sent again.
 
-    Tries again, later and later, where the Hub fails or the connection is cut.
+    Files that an earlier push wrote, by its manifest, and this one does not have are removed in the same commit; others
+    stay. Tries again, later and later, where the Hub fails or the connection is cut.
 
     Returns:
         address of the commit.
@@ -39,18 +43,46 @@ def send(folder: Path, repo_id: str, public: bool, token: str, endpoint: str | N
     """
     api = HfApi(endpoint=endpoint, token=token)
     _patiently(lambda: api.create_repo(repo_id, private=not public, exist_ok=True), repo_id)
-    private = _patiently(lambda: api.model_info(repo_id), repo_id).private
+    found = _patiently(lambda: api.model_info(repo_id), repo_id)
+    private = found.private
     if private and public:
         raise DialectError(f"{repo_id} exists and is private: publish it in its settings first, or leave out --public")
     if not private and not public:
         raise DialectError(f"{repo_id} exists and is public: push with --public, or to another repository")
 
+    paths = [path for path, _ in listing(folder)]
+    earlier = _patiently(lambda: _manifest(api, repo_id), repo_id) if MANIFEST in _paths(found) else set()
+    stale = earlier - set(paths)
+
     def commit():
-        # operations remember that they were sent, so each try takes new ones
-        operations = [CommitOperationAdd(path, str(folder / path)) for path, _ in listing(folder)]
+        # operations remember that they were sent, and files may be gone by an answer that was lost: each try is new
+        operations = [CommitOperationAdd(path, str(folder / path)) for path in paths]
+        gone = stale and stale & _paths(api.model_info(repo_id))
+        operations += [CommitOperationDelete(path) for path in sorted(gone)]
         return api.create_commit(repo_id, operations, commit_message="Model, results and card")
 
     return _patiently(commit, repo_id).commit_url
+
+
+def write_manifest(folder: Path) -> None:
+    """Write into a folder which files it holds, so that a later push knows what it may remove."""
+    files = sorted({path for path, _ in listing(folder)} | {MANIFEST})
+    (folder / MANIFEST).write_text(json.dumps({"files": files}, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _manifest(api: HfApi, repo_id: str) -> set[str]:
+    """Files that the last push wrote; none where somebody has spoilt the manifest."""
+    url = hf_hub_url(repo_id, MANIFEST, endpoint=api.endpoint)
+    answer = get_session().get(url, headers=build_hf_headers(token=api.token), follow_redirects=True)
+    hf_raise_for_status(answer)
+    try:
+        return {one for one in answer.json()["files"] if isinstance(one, str)}
+    except (ValueError, KeyError, TypeError):
+        return set()
+
+
+def _paths(info) -> set[str]:
+    return {one.rfilename for one in info.siblings or ()}
 
 
 def _patiently(call: Callable[[], Answer], repo_id: str) -> Answer:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from transformers import TrainingArguments
 
 from hf_dialects.errors import RecipeError
+from hf_dialects.training.sharing import check_push
 
 LEARNING_RATES = {"adamw": 1e-4, "scaled_adam": 0.045}  # by optimiser
 
@@ -15,9 +16,9 @@ class DialectTrainingArguments(TrainingArguments):
     """Arguments of `DialectTrainer`.
 
     Defaults that differ from transformers: 10 epochs, learning rate 1e-4, weight decay 0.01, 10 % linear warm-up,
-        evaluation
-    and checkpoint after every epoch, the best checkpoint by validation cross-entropy is loaded at the end, at most two
-    checkpoints are kept, columns are never dropped, and a loss that is not finite ends the run instead of being hidden.
+    evaluation and checkpoint after every epoch, the best checkpoint by validation cross-entropy is loaded at the end,
+    at most two checkpoints are kept, columns are never dropped, a push to the Hub is private and comes at the end, and
+    a loss that is not finite ends the run instead of being hidden.
 
     Batches are global: `batch_size` examples over all processes, each process takes an equal slice.
     """
@@ -97,6 +98,12 @@ class DialectTrainingArguments(TrainingArguments):
         default=0.0, metadata={"help": "Weight of negatives by how alike they are, see alignment_loss; 0 = all alike."}
     )
 
+    hub_license: str | None = field(
+        default=None, metadata={"help": "License of the weights as the Hub names it; push_to_hub needs it."}
+    )
+    hub_strategy: str = field(default="end", metadata={"help": "Must stay end: the finished model is what is pushed."})
+    hub_private_repo: bool | None = field(default=True, metadata={"help": "Push to a private repository."})
+
     num_train_epochs: float = field(default=10.0, metadata={"help": "Passes over the training split."})
     learning_rate: float | None = field(
         default=None, metadata={"help": "Peak learning rate; None = 1e-4, with scaled_adam 0.045."}
@@ -149,9 +156,26 @@ class DialectTrainingArguments(TrainingArguments):
                 f"training.train_sampling_strategy is {self.train_sampling_strategy!r}; "
                 "choose batches with training.sampler instead"
             )
+        if self.push_to_hub:
+            self._check_push()
         if self.label_smoothing_factor:
             raise RecipeError("training.label_smoothing_factor is not used; set model.label_smoothing")
         self.per_device_train_batch_size = -(-self.batch_size // self.world_size)
+
+    def _check_push(self) -> None:
+        if self.hub_strategy != "end":
+            raise RecipeError(
+                f"training.hub_strategy is {self.hub_strategy.value!r}; only end is possible: what transformers pushes "
+                "on the way holds training_args.bin, a pickle, or the optimiser's state, and was not checked to load"
+            )
+        if self.hub_revision is not None:
+            raise RecipeError("training.hub_revision is not used: a push goes to the main branch; remove it")
+        missing = [name for name in ("hub_model_id", "hub_license") if not getattr(self, name)]
+        if missing:
+            raise RecipeError(
+                f"training.push_to_hub needs training.{' and training.'.join(missing)}: the repository, you/name, and "
+                "the license of the weights, such as apache-2.0 or cc-by-nc-4.0"
+            )
 
 
 def arguments_of(kind: type[DialectTrainingArguments], given: Mapping) -> DialectTrainingArguments:
@@ -163,8 +187,12 @@ def arguments_of(kind: type[DialectTrainingArguments], given: Mapping) -> Dialec
     # YAML reads no as false
     given = {key: "no" if value is False and key.endswith("_strategy") else value for key, value in given.items()}
     try:
-        return kind(**given)
+        arguments = kind(**given)
     except RecipeError:
         raise
     except (TypeError, ValueError) as error:
         raise RecipeError(f"the training section does not fit: {error}") from error
+    if arguments.push_to_hub:
+        check_push(arguments)
+        arguments.push_to_hub = False  # what is pushed is the finished run, after its evaluation
+    return arguments

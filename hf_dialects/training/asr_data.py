@@ -44,8 +44,11 @@ def asr_splits(section: dict, progress: bool = True) -> tuple[DatasetDict, list[
 
 
 def _with_texts(split: Dataset, section: dict) -> Dataset:
+    translated = section.get("translation") is not False
     for name in TEXTS:
-        if section.get(name) or name == "text" or name in split.column_names:
+        if name != "text" and not translated:
+            split = split.remove_columns(name) if name in split.column_names else split
+        elif section.get(name) or name == "text" or name in split.column_names:
             column = section.get(name) or name
             values = column_values(split, column) if name == "translation_language" else transcripts(split, column)
             split = _replaced(split, name, values)

@@ -30,8 +30,8 @@ class AsrRecipe(Recipe):
 
     Attributes:
         data: source, label, labels, split_by, split_sizes, split_seed, stratify as in `Recipe`; text, translation and
-            translation_language name the columns of the corpus (default: those names); tokens: kind (characters or
-            bpe), size (of bpe), minimum (times that a character occurs).
+            translation_language name the columns of the corpus (default: those names; translation: false leaves
+            translations out); tokens: kind (characters or bpe), size (of bpe), minimum (times that a character occurs).
         model: preset (see `ZipformerConfig.preset`) and fields of `ZipformerConfig`; or pretrained alone, the folder
             of a recogniser whose weights and vocabulary are taken.
         training: fields of `AsrTrainingArguments`.

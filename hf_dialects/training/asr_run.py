@@ -17,6 +17,7 @@ from hf_dialects.data.utterances import SPOKEN, Utterances
 from hf_dialects.disk import disk_space, whole_file
 from hf_dialects.errors import RecipeError
 from hf_dialects.evaluation.environment import environment
+from hf_dialects.evaluation.results import data_facts
 from hf_dialects.evaluation.transcripts import Transcripts, describe_transcripts, score_transcripts
 from hf_dialects.extras import require
 from hf_dialects.models.configuration_zipformer import ZipformerConfig
@@ -32,11 +33,13 @@ from hf_dialects.training.asr_trainer import BEFORE_AVERAGE, AsrTrainer, KeepMea
 from hf_dialects.training.averaged_weights import load_averaged, read_averaged
 from hf_dialects.training.fit import last_checkpoint
 from hf_dialects.training.run_folder import open_run
+from hf_dialects.training.sharing import push_finished
 
 __all__ = ["asr_arguments", "build_recogniser", "describe_asr", "fit_asr", "train_asr"]
 
 SCORED = ("validation", "test")
-SHOWN = ("dialect", "cluster")  # what results are broken down by where the recipe does not say
+COLUMNS = ("id", "source", "dialect", "cluster", "speaker", "recording", "site", "sentence_id", "duration", "text")
+SHOWN = ("source", "dialect", "cluster")  # what results are broken down by where the recipe does not say
 
 
 def train_asr(recipe: AsrRecipe, run_dir: Path, progress: bool = True, callbacks: tuple = ()) -> dict:
@@ -56,6 +59,7 @@ def train_asr(recipe: AsrRecipe, run_dir: Path, progress: bool = True, callbacks
     started, done = time.time(), run_dir / "results.json"
     open_run(recipe, run_dir)
     if done.is_file():
+        push_finished(recipe, run_dir)
         return json.loads(done.read_text(encoding="utf-8"))
     require("rapidfuzz", extra="asr")  # errors are counted after the first epoch: too late to find it missing
     splits, skipped, by = asr_splits(recipe.data, progress)
@@ -79,7 +83,7 @@ def train_asr(recipe: AsrRecipe, run_dir: Path, progress: bool = True, callbacks
         "scores": scores,
         "selected_on": {"split": "validation"} | {key: history[key] for key in ("by", "best", "best_value", "weights")},
         "model": {"parameters": model.num_parameters(), "tokens": len(tokenizer)},
-        "data": {"split_by": list(by), "splits": {name: _facts(split) for name, split in splits.items()}},
+        "data": data_facts(splits, _labels(splits["train"])) | {"split_by": list(by)},
         "skipped": count_reasons(skipped),
         "seed": recipe.seed,
         "environment": environment(device, time.time() - started),
@@ -87,6 +91,7 @@ def train_asr(recipe: AsrRecipe, run_dir: Path, progress: bool = True, callbacks
     with whole_file(done) as unfinished:
         text = json.dumps(results, indent=2, sort_keys=True, ensure_ascii=False)
         unfinished.write_text(text + "\n", encoding="utf-8")
+    push_finished(recipe, run_dir)
     return results
 
 
@@ -227,7 +232,7 @@ def _scores(split: Dataset, recogniser: tuple, section: dict, run_dir: Path, nam
 def _table(split: Dataset) -> pd.DataFrame:
     """What identifies the utterances of a split, and their texts."""
     names = {}
-    for column in ("id", "dialect", "cluster", "speaker", "recording", "site", "sentence_id", "duration", "text"):
+    for column in COLUMNS:
         if column in split.column_names:
             labels, values = getattr(split.features[column], "names", None), list(split[column])
             names[column] = values if labels is None else [None if v is None or v < 0 else labels[v] for v in values]
@@ -241,6 +246,5 @@ def _transcripts(path: Path, rows: pd.DataFrame) -> tuple[Transcripts, Transcrip
     return tuple(Transcripts(path, one, by_id) for one in texts)
 
 
-def _facts(split: Dataset) -> dict:
-    speakers = set(split["speaker"]) - {None} if "speaker" in split.column_names else set()
-    return {"n": len(split), "hours": sum(split["duration"]) / 3600, "speakers": len(speakers) or None}
+def _labels(split: Dataset) -> list[str]:
+    return split.features["dialect"].names if "dialect" in split.column_names else []

@@ -12,6 +12,7 @@ from hf_dialects.data.corrections import apply_corrections, check_corrections, r
 from hf_dialects.data.screen import read_skipped, screen, write_skipped
 from hf_dialects.data.split_folder import join_splits
 from hf_dialects.data.splits import group_folds
+from hf_dialects.errors import RecipeError
 from hf_dialects.evaluation.baselines import baseline_names, fold_baselines
 from hf_dialects.evaluation.environment import environment
 from hf_dialects.evaluation.results import build_results, write_results
@@ -96,6 +97,11 @@ def train_folds(
         the content of results.json: "test" is all recordings, each predicted by the model that did not hear its group.
     """
     started = time.time()
+    if recipe.training.get("push_to_hub"):
+        raise RecipeError(
+            "training.push_to_hub shares one model, and a cross-validation trains one per fold: remove it, or train "
+            "without --folds"
+        )
     open_run(recipe, run_dir)
     if (results := read_finished(run_dir)) is not None:
         return results

@@ -22,6 +22,7 @@ from hf_dialects.training.build import build_model
 from hf_dialects.training.folds import train_folds
 from hf_dialects.training.recipe import Recipe
 from hf_dialects.training.run import Screened, finish, open_run, read_finished, splits_of_recipe
+from hf_dialects.training.sharing import push_finished
 from hf_dialects.training.window_features import WindowFeatures, wanted_layers, window_features
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # inverse regularisation of the logistic head, chosen on validation
@@ -77,9 +78,10 @@ def train_frozen(
     if folds:
         return train_folds(recipe, run_dir, folds, progress, train)
     open_run(recipe, run_dir)
-    if (results := read_finished(run_dir)) is not None:
-        return results
-    return train(splits_of_recipe(recipe, progress), recipe, run_dir, progress)
+    if (results := read_finished(run_dir)) is None:
+        results = train(splits_of_recipe(recipe, progress), recipe, run_dir, progress)
+    push_finished(recipe, run_dir)
+    return results
 
 
 def frozen_on(data: Screened, recipe: Recipe, run_dir: Path, cache: Path, layers: str | None, progress: bool) -> dict:

@@ -28,6 +28,7 @@ SET_BY_THE_RUN = (
     "do_eval",
     "do_predict",
     "resume_from_checkpoint",
+    "hub_token",  # a recipe is kept in the run folder and shared
 )
 
 

@@ -19,6 +19,7 @@ from hf_dialects.training.fit import fit
 from hf_dialects.training.recipe import Recipe
 from hf_dialects.training.run_folder import open_run, read_finished, selection
 from hf_dialects.training.screened import Screened, cluster_of_each, screen_splits, splits_of_recipe
+from hf_dialects.training.sharing import push_finished
 from hf_dialects.training.stages import stage_selections, stages_of, train_stages
 
 __all__ = [
@@ -50,9 +51,10 @@ def train_recipe(recipe: Recipe, run_dir: Path, progress: bool = True, callbacks
         CorpusError: the corpus cannot be split or used.
     """
     open_run(recipe, run_dir)
-    if (results := read_finished(run_dir)) is not None:
-        return results
-    return train_on(splits_of_recipe(recipe, progress), recipe, run_dir, progress, callbacks)
+    if (results := read_finished(run_dir)) is None:
+        results = train_on(splits_of_recipe(recipe, progress), recipe, run_dir, progress, callbacks)
+    push_finished(recipe, run_dir)
+    return results
 
 
 def train_on(data: Screened, recipe: Recipe, run_dir: Path, progress: bool = True, callbacks: tuple = ()) -> dict:

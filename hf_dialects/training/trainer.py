@@ -26,6 +26,7 @@ from hf_dialects.training.dynamics import TRAINING
 from hf_dialects.training.eden import build_eden
 from hf_dialects.training.finite import FiniteCheck, advice
 from hf_dialects.training.optimisers import build_scaled_adam
+from hf_dialects.training.sharing import check_push, push_trained
 
 PARTS = ("cross_entropy_loss", "contrastive_loss")
 
@@ -110,6 +111,33 @@ class DialectTrainer(Trainer):
         self._finite = FiniteCheck(args)
         self._last_loss: torch.Tensor | None = None
         self._steps_per_epoch: int | None = None
+
+    def train(self, *args, **kwargs):
+        """As transformers' Trainer; with `push_to_hub` the finished model is pushed."""
+        output = super().train(*args, **kwargs)
+        if self.args.push_to_hub:
+            self.push_to_hub()
+        return output
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """The repository is made when there is something to push; now only what would stop that is told."""
+        check_push(self.args)
+
+    def push_to_hub(self, commit_message=None, blocking=True, token=None, revision=None, private=None, **kwargs):
+        """Push the model as `hf-dialects push` does: checked, with remote code and a card, never training state.
+
+        Args:
+            token: None takes `args.hub_token`, or that of `hf auth login`.
+            private: None takes `args.hub_private_repo`.
+            commit_message, blocking, revision: of transformers, not used.
+
+        Returns:
+            `hub.Pushed`; None on other processes than the first.
+        """
+        public = None if private is None else not private
+        pushed = push_trained(self, getattr(self, "tokenizer", None), public, token)
+        self.accelerator.wait_for_everyone()
+        return pushed
 
     def get_train_dataloader(self) -> DataLoader:
         """Samplers and streams yield this process's share already; accelerate must not share it out again."""

@@ -43,6 +43,22 @@ def test_a_dry_run_lists_files_and_sizes_and_sends_nothing(run, run_folder, hub,
     assert hub.received == []
 
 
+def test_the_card_is_kept_where_it_is_wanted(run, run_folder, unchecked, tmp_path):
+    left = run("push", run_folder, "me/it", "--license", "mit", "--dry-run", "--card", tmp_path / "card")
+    assert left.code == 0, left.err
+    kept = {path.relative_to(tmp_path / "card").as_posix() for path in (tmp_path / "card").rglob("*.*")}
+    assert kept == {"README.md", "figures/confusion.png", "figures/reliability.png"}
+    assert "# it\n" in (tmp_path / "card" / "README.md").read_text()
+
+
+def test_plain_says_why_not(run, run_folder, unchecked):
+    left = run("push", run_folder, "me/it", "--license", "mit", "--plain", "--dry-run")
+    assert (left.code, left.err.split(". A stock")[0]) == (
+        1,
+        "error: --plain cannot write this model: its encoder is whisper",
+    )
+
+
 def test_a_push_over_errors_tells_where_it_is_and_never_the_token(run, run_folder, hub, unchecked, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", WRITER)
     monkeypatch.setattr("time.sleep", lambda seconds: None)

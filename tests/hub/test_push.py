@@ -135,9 +135,10 @@ def test_exactly_what_was_listed_went_up(pushed, hub, run_dir):
     del files[".gitattributes"]
     assert pushed.files == sorted((path, len(content)) for path, content in files.items())
     sources = {path.name for path in model_files()}
-    other = {"README.md", "results.json", "config.json", "preprocessor_config.json", "model.safetensors"}
-    assert set(files) == sources | other
-    for path in sources | other - {"README.md", "results.json"}:
+    other = {"config.json", "preprocessor_config.json", "model.safetensors"}
+    written = {"README.md", "results.json", "hf-dialects.json", "figures/confusion.png", "figures/reliability.png"}
+    assert set(files) == sources | other | written
+    for path in sources | other:
         assert files[path] == (run_dir / "model" / path).read_bytes(), path
     assert files["results.json"] == (run_dir / "results.json").read_bytes()
     assert hub.model(REPO).private
@@ -186,7 +187,8 @@ def test_what_is_missing_is_told_before_anything_is_done(run_dir, repo, options,
         push(run_dir, repo, **options, token=STRANGER)
 
 
-def test_a_run_that_is_not_finished_is_refused(tmp_path):
+def test_a_run_that_is_not_finished_is_refused(run_dir, tmp_path):
+    (tmp_path / "model").symlink_to(run_dir / "model")
     with pytest.raises(CheckpointError, match="the run has not been evaluated"):
         push(tmp_path, REPO, license="mit", token=WRITER)
 

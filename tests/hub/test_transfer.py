@@ -5,7 +5,7 @@ from huggingface_hub import HfApi
 from loopback_hub import READER, STRANGER, WRITER
 
 from hf_dialects.errors import DialectError
-from hf_dialects.hub.transfer import WAITS, send
+from hf_dialects.hub.transfer import MANIFEST, WAITS, send, write_manifest
 
 FILES = {"model.safetensors": b"weights" * 3000, "config.json": b"{}", "figures/one.svg": b"<svg/>"}
 PHASES = ("repos/create", "GET /api/models/me/it", "preupload", "objects/batch", "PUT /_lfs/", "/commit/")
@@ -87,6 +87,55 @@ def test_pushing_again_sends_only_what_changed(hub, folder):
     last = hub.requests("POST .*/commit/")[-1].body
     assert b"config.json" in last
     assert b"safetensors" not in last
+
+
+def test_files_of_an_earlier_push_that_are_gone_are_removed_in_the_same_commit(hub, folder):
+    write_manifest(folder)
+    sent(hub, folder)
+    api = HfApi(endpoint=hub.endpoint, token=WRITER)
+    api.upload_file(path_or_fileobj=b"mine", path_in_repo="figures/mine.png", repo_id="me/it")
+    (folder / "figures" / "one.svg").unlink()
+    (folder / "new.json").write_text("{}")
+    write_manifest(folder)
+    sent(hub, folder)
+    repository = hub.model("me/it")
+    kept = {"model.safetensors", "config.json", "new.json", MANIFEST}
+    assert set(repository.files) == kept | {".gitattributes", "figures/mine.png"}
+    assert len(repository.commits) == 4, "initial, first push, upload of mine, second push"
+
+
+@pytest.mark.parametrize("drop", ["request", "answer"])
+def test_removing_over_a_cut_connection(hub, folder, naps, drop):
+    write_manifest(folder)
+    sent(hub, folder)
+    (folder / "figures" / "one.svg").unlink()
+    write_manifest(folder)
+    hub.fault("/commit/", drop=drop)
+    sent(hub, folder)
+    assert "figures/one.svg" not in hub.model("me/it").files
+    assert len(hub.model("me/it").commits) == 3
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"drop": "request"}, {"drop": "middle"}], ids=str)
+def test_the_manifest_over_a_bad_connection(hub, folder, naps, fault):
+    write_manifest(folder)
+    sent(hub, folder)
+    (folder / "figures" / "one.svg").unlink()
+    write_manifest(folder)
+    failing = hub.fault(f"GET /me/it/resolve/main/{MANIFEST}", **fault)
+    sent(hub, folder)
+    assert (failing.times, naps) == (0, [1])
+    assert "figures/one.svg" not in hub.model("me/it").files
+
+
+@pytest.mark.parametrize("content", [b"[", b"{}", b'{"files": 3}', b'{"files": ["nowhere.txt", 7]}'])
+def test_a_spoilt_manifest_removes_nothing(hub, folder, content):
+    (folder / MANIFEST).write_bytes(content)
+    sent(hub, folder)
+    (folder / "figures" / "one.svg").unlink()
+    write_manifest(folder)
+    sent(hub, folder)
+    assert set(FILES) < set(hub.model("me/it").files)
 
 
 @pytest.mark.parametrize(

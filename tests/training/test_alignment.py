@@ -15,6 +15,7 @@ from transformers import AutoModel
 from hf_dialects.data.clips import Clips
 from hf_dialects.data.streamed_clips import StreamedClips
 from hf_dialects.errors import CorpusError, RecipeError
+from hf_dialects.evaluation.results import read_results
 from hf_dialects.models.modeling_dialect import DialectModel
 from hf_dialects.retrieval import retrieval_benchmark
 from hf_dialects.saving import load_for_inference
@@ -205,7 +206,12 @@ def test_a_recipe_leaves_an_encoder_behind(tmp_path, corpus):
     assert isinstance(AutoModel.from_pretrained(tmp_path / "run" / "model"), DialectModel)
     model, extractor = load_for_inference(tmp_path / "run", head=False)
     assert model.encode(tiny.waveform(1.0), extractor, frames=True).shape == (25, 32)
+    results = read_results(tmp_path / "run")
+    assert results["metrics"]["validation"]["recall_at_1"]["value"] == found["recall_at_1"]
+    assert results["data"]["leakage"]["sentence_id"]["crossing"] == 0
+    assert (results["task"], results["labels"]) == ("alignment", ["east", "west"])
     assert train_alignment(recipe(corpus), tmp_path / "run", progress=False) == found
+    assert read_results(tmp_path / "run") == results
 
 
 def test_it_can_start_from_a_trained_run(tmp_path, corpus):

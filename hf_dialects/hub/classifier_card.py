@@ -1,0 +1,89 @@
+"""What the card of a classifier says: results beside baselines, calibration, and each variety."""
+
+from collections.abc import Mapping
+
+from hf_dialects.evaluation.results import METRIC_NAMES
+from hf_dialects.hub.card_tables import NOT_MEASURED, cell, entry, number, table
+from hf_dialects.hub.parts import Parts, Score
+from hf_dialects.hub.source import Source
+
+TASK = "audio-classification"
+HUB_METRICS = {"macro_f1": "f1", "weighted_f1": "f1"}  # where the Hub's name differs
+
+
+def classifier_parts(source: Source) -> Parts:
+    """Of a run's results.json and configuration."""
+    config, results = source.config, source.results
+    encoder, splits = config.get("encoder_config") or {}, _splits(results)
+    return Parts(
+        template="classifier.md",
+        use="plain_use.md" if source.plain else "classifier_use.md",
+        task=TASK,
+        tags=("dialect-identification", "accent-identification"),
+        labels=results["labels"],
+        papers=_papers(source),
+        scores=[
+            Score(split, HUB_METRICS.get(metric, metric), title, found["value"])
+            for split in splits
+            for metric, title in METRIC_NAMES.items()
+            if (found := results["metrics"][split].get(metric)) and found["value"] is not None
+        ],
+        fields={
+            "n_labels": len(results["labels"]),
+            "encoder": encoder.get("model_type", config.get("model_type")),
+            "pooling": config.get("pooling", "mean"),
+            "windows": _windows(source),
+            "results": "\n\n".join(_split(results, split) for split in splits) or NOT_MEASURED,
+            "calibration": _calibration(source),
+            "per_variety": _per_variety(results, config.get("clusters") or {}),
+        },
+    )
+
+
+def _windows(source: Source) -> str:
+    if source.plain:
+        return "a recording is classified in one pass, which is not what was scored below: that was in windows"
+    window_s, stride_s = (source.config.get(name, NOT_MEASURED) for name in ("window_s", "stride_s"))
+    return f"windows of {window_s} s every {stride_s} s, whose probabilities are averaged"
+
+
+def _papers(source: Source) -> list[str]:
+    training = source.recipe.get("training") or {}
+    stages = [training, *((one.get("training") or {}) for one in source.recipe.get("stages") or [])]
+    mixes = any((one.get("mixup") or "none") != "none" for one in stages)
+    return ["rajaa2023mapmix"] * mixes + ["laquatra2024salvi"]
+
+
+def _splits(results: Mapping) -> list[str]:
+    return sorted(results["metrics"], key=lambda split: (split != "test", split != "validation", split))
+
+
+def _split(results: Mapping, split: str) -> str:
+    """The model beside its baselines."""
+    beside = {name: per_split[split] for name, per_split in results["baselines"].items() if split in per_split}
+    rows = []
+    for metric, title in METRIC_NAMES.items():
+        row = [entry(scores.get(metric)) for scores in (results["metrics"][split], *beside.values())]
+        warning = (results["metrics"][split].get(metric) or {}).get("warning")
+        rows.append([title, *row, warning or " "])
+    return f"### {cell(split)}\n\n" + table(["", "model", *beside, "note"], rows)
+
+
+def _calibration(source: Source) -> str:
+    found = source.results.get("calibration") or {}
+    if "temperature" not in found:
+        return f"Temperature: {NOT_MEASURED}. The calibration error (ECE) of the probabilities as they come is above."
+    place = "which a model of transformers does not know" if source.plain else "which lies in the configuration"
+    return f"Logits are divided by the temperature {number(found['temperature'], 3)}, {place}."
+
+
+def _per_variety(results: Mapping, clusters: Mapping) -> str:
+    split = next(iter(_splits(results)), None)
+    per_dialect = results["per_dialect"].get(split, {})
+    rows = []
+    for label in results["labels"]:
+        found = per_dialect.get(label, {})
+        scores = [number(found.get(name), 3) for name in ("precision", "recall", "f1")]
+        rows.append([label, clusters.get(label, " "), *scores, found.get("support"), found.get("speakers")])
+    head = ["variety", "group", "precision", "recall", "F1", "recordings", "speakers"]
+    return (f"On {cell(split)}:\n\n" if split else "") + table(head, rows)

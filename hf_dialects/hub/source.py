@@ -1,0 +1,89 @@
+"""What is pushed: a run folder or a model folder, and what kind of model lies in it."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from hf_dialects.errors import CheckpointError
+from hf_dialects.evaluation.results import read_results
+
+CLASSIFIER, ENCODER, ZIPFORMER = "classifier", "encoder", "zipformer"
+KINDS = {
+    "DialectForAudioClassification": CLASSIFIER,
+    "DialectModel": ENCODER,
+    "ZipformerForRNNT": ZIPFORMER,
+    "ZipformerModel": ZIPFORMER,
+}
+RETRIEVAL = ("retrieval.json", "retrieval/retrieval.json")  # what `hf-dialects retrieve` wrote into the run folder
+
+
+@dataclass(frozen=True)
+class Source:
+    """A finished run, or a saved model alone.
+
+    Attributes:
+        folder: as it was given.
+        model: the model folder in it.
+        architecture: name of the model's class.
+        config: of the model.
+        results: content of results.json; empty where there is none.
+        retrieval: content of retrieval.json; empty where there is none.
+        recipe: content of recipe.yaml; empty where there is none.
+        plain: whether it goes up as a model of transformers.
+    """
+
+    folder: Path
+    model: Path
+    architecture: str
+    config: dict
+    results: dict = field(default_factory=dict)
+    retrieval: dict = field(default_factory=dict)
+    recipe: dict = field(default_factory=dict)
+    plain: bool = False
+
+    @property
+    def kind(self) -> str:
+        """ "classifier", "encoder" or "zipformer"."""
+        return KINDS[self.architecture]
+
+
+def read_source(folder: str | Path) -> Source:
+    """Read a run folder, or a folder that `save_for_hub` wrote.
+
+    Raises:
+        CheckpointError: it holds no model, a model of another class, or a classifier that was not evaluated.
+    """
+    folder = Path(folder)
+    model = model_folder(folder)
+    path = model / "config.json"
+    if not path.is_file():
+        raise CheckpointError(
+            f"{folder} holds no model (there is no config.json): give a run folder whose training has finished, or a "
+            "folder that save_for_hub wrote"
+        )
+    config = json.loads(path.read_text("utf-8"))
+    architecture = next(iter(config.get("architectures") or []), None)
+    if architecture not in KINDS:
+        raise CheckpointError(
+            f"{model} holds {architecture or 'a model that does not name its class'}; one of {', '.join(KINDS)} that "
+            "save_for_hub wrote can be pushed"
+        )
+    evaluated = KINDS[architecture] == CLASSIFIER or (folder / "results.json").is_file()
+    retrieval = next((folder / name for name in RETRIEVAL if (folder / name).is_file()), None)
+    recipe = folder / "recipe.yaml"
+    return Source(
+        folder=folder,
+        model=model,
+        architecture=architecture,
+        config=config,
+        results=read_results(folder) if evaluated else {},
+        retrieval=json.loads(retrieval.read_text("utf-8")) if retrieval else {},
+        recipe=yaml.safe_load(recipe.read_text("utf-8")) if recipe.is_file() else {},
+    )
+
+
+def model_folder(folder: Path) -> Path:
+    """`model/` of a run folder, or the folder itself."""
+    return folder / "model" if (folder / "model").is_dir() else folder
