@@ -6,6 +6,8 @@ To add a corpus, put a file here (its name is the corpus' name on the command li
     LICENSE = "CC BY 4.0"
     CITATION = "Author (year). Title. Address."
     RECORDINGS = 1200  # the count that a complete copy holds; None where it grows
+    SHARING = "allowed"  # or "refused: why", "with terms: which", "by row: why", where a column `license` decides
+    LANGUAGES = ("it",)  # ISO 639; may be left out where rows have a `locale`, or the registry of varieties knows them
 
     def rows(source: Path) -> Iterator[dict]:
         for path in sorted((source / "wav").glob("*.wav")):  # no network, no writing, the same order every time

@@ -23,6 +23,7 @@ CITATION = (
     "Data: doi:10.5281/zenodo.4662481"
 )
 RECORDINGS = 12000
+SHARING = "allowed"
 
 NAME = re.compile(r"(?P<speaker>\d+)_NO_(?P<take>\d+)\.wav")
 SPLIT_FILES = {"train.csv": "train", "val.csv": "validation", "valid.csv": "validation", "test.csv": "test"}

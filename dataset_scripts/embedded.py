@@ -16,6 +16,7 @@ from hf_dialects.data.synthetic import load_embedded
 LICENSE = "Apache-2.0"
 CITATION = "hf-dialects, embedded corpus; speech synthesised with eSpeak NG"
 RECORDINGS = 3840
+SHARING = "allowed"
 NEEDS_SOURCE = False
 
 

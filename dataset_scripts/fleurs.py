@@ -40,6 +40,7 @@ CITATION = (
     "FLEURS: Few-shot Learning Evaluation of Universal Representations of Speech. SLT 2022, 798-805. arXiv:2205.12446"
 )
 RECORDINGS = None  # it depends on the options
+SHARING = "allowed"
 
 AREAS = {
     "Western Europe": (

@@ -19,6 +19,8 @@ from hf_dialects.errors import CorpusError
 LICENSE = "CC BY-SA 4.0"
 CITATION = "Jackson, Z. et al. (2018). Free Spoken Digit Dataset, v1.0.8. doi:10.5281/zenodo.1342401"
 RECORDINGS = 3000
+SHARING = "allowed"
+LANGUAGES = ("en",)
 
 NAME = re.compile(r"(?P<digit>\d)_(?P<speaker>[a-z]+)_(?P<take>\d+)\.wav")
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")

@@ -44,6 +44,7 @@ CITATION = (
     "Hernandez-Cordero, J. (2018). The 2017 NIST Language Recognition Evaluation. Odyssey 2018, 82-89."
 )
 RECORDINGS = 16_205 + 3_661 + 25_451
+SHARING = "refused: the LDC lends its corpora to those who sign its agreement, and they may not pass them on"
 
 CLUSTERS = {
     "Arabic": ("ara-acm", "ara-apc", "ara-ary", "ara-arz"),

@@ -38,6 +38,7 @@ CITATION = (
     "Cite the DOI of every recording as well."
 )
 RECORDINGS = None  # it grows, and everybody takes a part
+SHARING = "by row: every resource of Pangloss states its own licence; the table's column `license` tells it"
 
 WHOLE, CUT = {"unit": "recording", "split": "recordings"}, {"unit": "sentence", "split": "sentences"}
 UNITS = {"TEXT": "S", "WORDLIST": "W"}  # document → what of it is a row

@@ -33,6 +33,7 @@ CITATION = (
     "Varieties in Italy. LREC-COLING 2024."
 )
 RECORDINGS = 81_279 + 8_242 + 8_241  # of the 17 regions with three or more cities
+SHARING = "refused: the project lets its recordings be heard on its site and states no licence to pass them on"
 MEAN_S = 1.66
 TWO_SPEAKERS = ("Sicilia", "aidone")
 CITIES = {  # acronym: Italian name, other names, published cities

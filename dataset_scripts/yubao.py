@@ -44,6 +44,7 @@ CITATION = (
     "Chinese Language Resources Protection Project Collection and Display Platform."
 )
 RECORDINGS = 3499
+SHARING = "refused: the platform lets its recordings be heard and forbids passing them on"
 SENTENCES = 50
 HOURS = 6.75
 

@@ -103,9 +103,26 @@ def prepare(folder: Path, manifest: dict, overwrite: bool) -> bool:
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a temporary file, then give it its name."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = _temporary(path)
     write(temporary)
     os.replace(temporary, path)
+
+
+def _temporary(path: Path) -> Path:
+    """A name that no other process writes to."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def clear(folder: Path) -> None:
+    """Take away what is not needed once everything is written, and what killed processes left."""
+    shutil.rmtree(folder / PARTS, ignore_errors=True)
+    for left in folder.glob(".*.tmp"):
+        left.unlink(missing_ok=True)
+
+
+def is_complete(folder: str | Path) -> bool:
+    """Whether all embeddings of a folder are written."""
+    return json.loads((Path(folder) / MANIFEST).read_text("utf-8"))["complete"]
 
 
 def write_json(path: Path, content) -> None:
@@ -146,7 +163,7 @@ class FrameFile:
     """A .npy matrix (ΣT, D) float32 that grows recording by recording and gets its name when it is closed."""
 
     def __init__(self, path: Path):
-        self.path, self.temporary = path, path.with_name(f".{path.name}.tmp")
+        self.path, self.temporary = path, _temporary(path)
         self.length, self._size, self._file = 0, None, self.temporary.open("wb")
 
     def append(self, frames: np.ndarray) -> int:

@@ -1,7 +1,6 @@
 """Embeddings of a corpus: one vector or all frames per recording, written to disk shard by shard, resumable."""
 
 import json
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import pairwise
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
+from hf_dialects.data.audio import decode
 from hf_dialects.data.screen import Skipped, write_skipped
 from hf_dialects.disk import disk_space
 from hf_dialects.embedding_files import (
@@ -18,6 +18,8 @@ from hf_dialects.embedding_files import (
     PARTS,
     SKIPPED,
     FrameFile,
+    clear,
+    is_complete,
     prepare,
     read_frames,
     read_skipped,
@@ -30,13 +32,15 @@ from hf_dialects.embedding_files import (
 from hf_dialects.errors import CorpusError, DialectError
 from hf_dialects.fingerprints import fingerprints
 from hf_dialects.frames import encode_frames, encoder_of, frame_rate_hz, layer_index, run_encoder
-from hf_dialects.inference import batches, check_windows, usable
-from hf_dialects.models.encoder_dialect import padding_leaks
-from hf_dialects.models.feature_extraction_dialect import extract
-from hf_dialects.models.pipeline_dialect import spans_of
+from hf_dialects.inference import batches, usable
+from hf_dialects.locks import locked
 from hf_dialects.models.pooling_dialect import MeanPooling
+from hf_dialects.precision import precision_used
+from hf_dialects.recordings import Recording
+from hf_dialects.windowing import Windowing
 
 __all__ = ["embed", "read_frames", "read_vectors"]
+LOCK = ".lock"
 
 
 def embed(
@@ -55,13 +59,24 @@ def embed(
     workers: int = 2,
     overwrite: bool = False,
     progress: bool = True,
+    normalize: str = "window",
+    precision: str = "float32",
+    rank: int = 0,
+    world_size: int = 1,
 ) -> list[Skipped]:
     """Write the embeddings of a corpus, one vector or all frames per recording.
 
     A vector is the mean over the recording's windows of the model's pooling of that layer (mean pooling where the model
     has none). Frames are those of `encode_frames`; windows play no part. Recordings are taken in the order of their
     ids, `shard_size` at a time; a shard is written whole or not at all, and a second call takes up where a first one
-    stopped. Memory holds the vectors of one shard, or the frames of one recording.
+    stopped. Memory holds the vectors of one shard, or the frames of one recording; for vectors, recordings longer than
+    `recordings.WHOLE_S` are read in blocks.
+
+    Several processes, on one machine or on several that see the same folder, share the work when each is told its
+    `rank`: shard s is that of rank s modulo `world_size`. They never wait for one another. Whoever writes the last
+    shard joins them; when a process dies, the others finish theirs, and the same call again, with as many processes as
+    one likes, does what is missing. The bytes written are those of one process, as long as the batch size and the
+    number of threads are the same.
 
     Writes `vectors-{layer}.parquet` (id, vector), or `frames-{layer}-{shard}.npy` (ΣT, D) float32 with
     `frames-index.parquet` (id, shard, start, length, frame_rate_hz); `manifest.json`, what everything was made of; and
@@ -80,9 +95,11 @@ def embed(
         chunk_s, context_s: see `encode_frames`.
         workers: threads that decode.
         overwrite: replace embeddings in the folder that were made of something else.
+        normalize, precision: of vectors, see `Windowing`. Frames are always normalised over the recording.
+        rank, world_size: this process among all.
 
     Returns:
-        Recordings that were left out.
+        Recordings that were left out: all of them once the folder is complete, before that those of this process.
 
     Raises:
         CheckpointError: the folder holds embeddings of another model, corpus, code or setting; the message lists what
@@ -94,13 +111,18 @@ def embed(
     folder = Path(folder)
     indices = sorted({layer_index(model, layer) for layer in layers})
     ids, order = ordered_ids(dataset)
+    if not 0 <= rank < world_size:
+        raise DialectError(f"rank is {rank} of {world_size} processes: expected 0 to {world_size - 1}")
+    if frames and (normalize, precision) != ("window", "float32"):
+        raise DialectError("normalize and precision are for vectors: leave them away, or frames")
     if frames:
         writer = _Frames(model, feature_extractor, folder, indices, chunk_s, context_s)
     else:
         window_s = window_s or getattr(model.config, "window_s", None)
         stride_s = stride_s or getattr(model.config, "stride_s", None)
-        check_windows(feature_extractor, model.config, window_s, stride_s)
-        writer = _Vectors(model, feature_extractor, folder, indices, window_s, stride_s, batch_size)
+        precision = precision_used(precision, model.device)
+        windowing = Windowing(model, feature_extractor, window_s, stride_s, normalize, precision)
+        writer = _Vectors(windowing, folder, indices, batch_size)
     manifest = {
         "schema": 1,
         "complete": False,
@@ -108,61 +130,86 @@ def embed(
         **fingerprints(model, feature_extractor, dataset),
         "settings": {"layers": indices, "frames": frames, "shard_size": shard_size, **writer.settings},
     }
-    if prepare(folder, manifest, overwrite):
-        return read_skipped(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder / LOCK):
+        if prepare(folder, manifest, overwrite):
+            clear(folder)
+            return read_skipped(folder)
 
     was_training = model.training
     model.eval()
-    records = []
-    with tqdm(total=len(order), desc="embedding", unit="clip", disable=not progress) as bar:
-        for shard, start in enumerate(range(0, len(order), shard_size)):
-            rows = order[start : start + shard_size]
-            path = folder / PARTS / f"{shard}.json"
-            if not path.exists():
-                skipped: list[Skipped] = []
-                part, part_ids = dataset.select(rows), [ids[row] for row in rows]
-                clips = usable(part, part_ids, feature_extractor, model.config, workers, skipped, bar)
-                with disk_space(path, "the shards that are whole stay"):
-                    kept = writer.write(shard, clips, part_ids)
-                    write_json(path, {"kept": kept, "skipped": [asdict(one) for one in skipped]})
-            else:
-                bar.update(len(rows))
-            records.append(json.loads(path.read_text("utf-8")))
+    shards = [order[start : start + shard_size] for start in range(0, len(order), shard_size)]
+    own = range(rank, len(shards), world_size)
+    with tqdm(
+        total=sum(len(shards[shard]) for shard in own), desc="embedding", unit="clip", disable=not progress
+    ) as bar:
+        for shard in own:
+            record = folder / PARTS / f"{shard}.json"
+            try:  # a process of a job that was killed in part may still be at it
+                with locked(record.with_suffix(".lock")):
+                    if record.exists():
+                        bar.update(len(shards[shard]))
+                        continue
+                    skipped: list[Skipped] = []
+                    part, part_ids = dataset.select(shards[shard]), [ids[row] for row in shards[shard]]
+                    read = decode if frames else Recording.read
+                    clips = usable(part, part_ids, feature_extractor, model.config, workers, skipped, bar, read)
+                    with disk_space(record, "the shards that are whole stay"):
+                        kept = writer.write(shard, clips, part_ids)
+                        write_json(record, {"kept": kept, "skipped": [asdict(one) for one in skipped]})
+            except FileNotFoundError:
+                if not is_complete(folder):
+                    raise
+                break  # others have finished the folder
     model.train(was_training)
 
+    with locked(folder / LOCK):
+        if is_complete(folder):
+            return read_skipped(folder)
+        parts = [folder / PARTS / f"{shard}.json" for shard in range(len(shards))]
+        if not all(path.exists() for path in parts):
+            parts = [parts[shard] for shard in own]
+            return [Skipped(**one) for path in parts for one in json.loads(path.read_text("utf-8"))["skipped"]]
+        return _join(folder, writer, manifest, [json.loads(path.read_text("utf-8")) for path in parts], len(ids))
+
+
+def _join(folder: Path, writer, manifest: dict, records: list[dict], n_recordings: int) -> list[Skipped]:
+    """Make the final files of all shards; what was left out."""
     skipped = [Skipped(**one) for record in records for one in record["skipped"]]
     if not any(record["kept"] for record in records):
         first = skipped[0].message if skipped else "no rows"
-        raise DialectError(f"none of the {len(ids)} recordings could be embedded; the first: {first}")
+        raise DialectError(f"none of the {n_recordings} recordings could be embedded; the first: {first}")
     writer.finish(records)
     write_skipped(skipped, folder / SKIPPED)
     write_json(folder / MANIFEST, manifest | {"complete": True})
-    shutil.rmtree(folder / PARTS)
+    clear(folder)
     return skipped
 
 
 class _Vectors:
     """Pooled vectors: one .npy per shard and layer, joined into one Parquet file per layer at the end."""
 
-    def __init__(self, model, feature_extractor, folder: Path, indices: list[int], window_s, stride_s, batch_size: int):
-        self.model, self.feature_extractor, self.folder, self.indices = model, feature_extractor, folder, indices
-        self.window_s, self.stride_s, self.batch_size = window_s, stride_s, batch_size
-        self.settings = {"window_s": window_s, "stride_s": stride_s}
+    def __init__(self, windowing: Windowing, folder: Path, indices: list[int], batch_size: int):
+        self.windowing, self.folder, self.indices, self.batch_size = windowing, folder, indices, batch_size
+        names = ("window_s", "stride_s", "normalize", "precision")
+        self.settings = {name: getattr(windowing, name) for name in names}
 
-    @torch.inference_mode()
-    def write(self, shard: int, clips: Iterable[tuple[int, np.ndarray]], ids: list[str]) -> list[str]:
+    def write(self, shard: int, clips: Iterable[tuple[int, Recording]], ids: list[str]) -> list[str]:
         """Embed the clips of a shard; the ids that have a vector."""
-        encoder = encoder_of(self.model)
-        pooling = self.model.base_model.pooling if self.model.config.model_type == "dialect" else MeanPooling(0)
+        windowing, model = self.windowing, self.windowing.model
+        encoder = encoder_of(model)
+        pooling = model.base_model.pooling if model.config.model_type == "dialect" else MeanPooling(0)
         sums: dict[int, np.ndarray] = {}  # row → (layers, P)
         counts: dict[int, int] = {}
-        for batch in batches(self._windows(clips), self.batch_size, padding_leaks(encoder.config)):
-            inputs = extract(self.feature_extractor, [window for _, window in batch])
-            states, mask = run_encoder(encoder, inputs, self.indices)
-            pooled = torch.stack([pooling(states[index], mask) for index in self.indices], 1).float().cpu().numpy()
-            for (row, _), vectors in zip(batch, pooled, strict=True):
-                sums[row] = sums.get(row, 0.0) + vectors
-                counts[row] = counts.get(row, 0) + 1
+        windows = ((row, window) for row, recording in clips for window in windowing.windows(recording))
+        with windowing.running():
+            for batch in batches(windows, self.batch_size, windowing.same_length):
+                inputs = windowing.inputs([window for _, window in batch])
+                states, mask = run_encoder(encoder, inputs, self.indices)
+                pooled = torch.stack([pooling(states[index], mask) for index in self.indices], 1).float().cpu().numpy()
+                for (row, _), vectors in zip(batch, pooled, strict=True):
+                    sums[row] = sums.get(row, 0.0) + vectors
+                    counts[row] = counts.get(row, 0) + 1
         rows = sorted(sums)
         for position, index in enumerate(self.indices) if rows else ():
             vectors = np.stack([sums[row][position] / counts[row] for row in rows]).astype(np.float32)
@@ -176,13 +223,6 @@ class _Vectors:
         for index in self.indices:
             parts = [self._part(shard, index) for shard in filled]
             write_vectors(self.folder / f"vectors-{index}.parquet", [records[shard]["kept"] for shard in filled], parts)
-
-    def _windows(self, clips):
-        for row, waveform in clips:
-            for start, end in spans_of(
-                len(waveform), self.feature_extractor, self.model.config, self.window_s, self.stride_s
-            ):
-                yield row, waveform[start:end]
 
     def _part(self, shard: int, index: int) -> Path:
         return self.folder / PARTS / f"vectors-{index}-{shard}.npy"

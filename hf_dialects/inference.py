@@ -1,7 +1,8 @@
 """Running a model over a corpus: windowed predictions. The encoder is run over recordings here and in `frames` only."""
 
+import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -12,16 +13,17 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
+from hf_dialects.batch_size import BatchSize
 from hf_dialects.data.audio import decode
 from hf_dialects.data.leakage import column_values
 from hf_dialects.data.schema import GROUPING
 from hf_dialects.data.screen import Skipped
 from hf_dialects.disk import KEPT, disk_space
 from hf_dialects.errors import AudioError, DialectError
-from hf_dialects.models.encoder_dialect import padding_leaks
-from hf_dialects.models.feature_extraction_dialect import extract
-from hf_dialects.models.pipeline_dialect import minimum_samples, spans_of
-from hf_dialects.models.speech_dialect import speech_share, spoken_windows
+from hf_dialects.models.pipeline_dialect import minimum_samples
+from hf_dialects.precision import precision_used
+from hf_dialects.recordings import Recording
+from hf_dialects.windowing import Window, Windowing
 
 WAITING = 8
 KEPT_COLUMNS = (*GROUPING, "sentence_id")  # what intervals and tests resample
@@ -139,12 +141,11 @@ def grouping_of(dataset) -> dict[str, list[str | None]]:
     return found
 
 
-@torch.inference_mode()
 def predict(
     model,
     feature_extractor,
     dataset,
-    batch_size: int = 16,
+    batch_size: int | None = 16,
     window_s: float | None = None,
     stride_s: float | None = None,
     min_speech: float = 0.0,
@@ -153,32 +154,36 @@ def predict(
     window_logits: bool = False,
     progress: bool = True,
     name: str = "predicting",
+    normalize: str = "window",
+    precision: str = "float32",
 ) -> Predictions:
     """Classify every recording of a corpus by its windows.
 
     A recording's probabilities are the mean of the softmax over its windows. Where the encoder's front averages over
-    padding (group-normalised fronts), only windows of the same length share a batch, so the batch size never changes a
-    result.
+    padding (group-normalised fronts), only windows of the same length share a batch, so the batch size changes a result
+    by rounding alone. Recordings longer than `recordings.WHOLE_S` are read in blocks, twice: memory does not grow with
+    them.
 
     Args:
         model: any audio classifier of transformers.
         feature_extractor: the encoder's.
         dataset: rows with `audio` and `id`, optionally `dialect`.
-        batch_size: windows of one pass.
+        batch_size: windows of one pass; None for the fastest on this processor, see `BatchSize`.
         window_s, stride_s: other windows than the model's configuration says.
         min_speech: windows with a smaller share of speech are left out; a recording without any other is skipped as
             "no speech".
         workers: threads that decode.
         embeddings: also return the mean of the windows' embeddings (dialect models only).
         window_logits: also return the logits of every window, such as `evaluation.temperature` needs.
+        normalize: "window" or "recording", see `Windowing`.
+        precision: "float32" or "bfloat16" (float32, with a warning, where the hardware lacks it).
 
     Raises:
-        ValueError: `min_speech` is no share.
-        DialectError: windows that do not fit the model, no recording of the corpus that could be used, or values that
-            are not finite.
+        ValueError: `min_speech` is no share, or an unknown word.
+        DialectError: windows that do not fit the model, or whose front cannot be shared, no recording of the corpus
+            that could be used, or values that are not finite.
     """
-    was_training, config = model.training, model.config
-    model.eval()
+    config = model.config
     ids = list(dataset["id"])
     n_classes = config.num_labels
     totals, counts, shares = np.zeros((len(ids), n_classes)), np.zeros(len(ids), dtype=np.int64), np.zeros(len(ids))
@@ -186,25 +191,29 @@ def predict(
     owners: list[int] = []
     each: list[np.ndarray] = []
     skipped: list[Skipped] = []
-    rate = feature_extractor.sampling_rate
     window_s = window_s or getattr(config, "window_s", None)
-    check_windows(feature_extractor, config, window_s, stride_s)
+    precision = precision_used(precision, model.device)
+    windowing = Windowing(model, feature_extractor, window_s, stride_s, normalize, precision, min_speech)
+    size = BatchSize.of(model, batch_size, window_s, normalize, precision)
 
-    def windows() -> Iterator[tuple[int, np.ndarray]]:
-        for row, waveform in usable(dataset, ids, feature_extractor, config, workers, skipped, bar):
-            spans = spans_of(len(waveform), feature_extractor, config, window_s, stride_s)
-            shares[row] = speech_share(waveform, rate)
-            heard = spoken_windows(waveform, spans, rate, min_speech)
+    def windows() -> Iterator[tuple[int, Window]]:
+        for row, recording in usable(dataset, ids, feature_extractor, config, workers, skipped, bar, Recording.read):
+            shares[row] = recording.survey.speech_share
+            heard = False
+            for window in windowing.windows(recording):
+                heard = True
+                yield row, window
             if not heard:
                 message = f"{ids[row]}: no window has {min_speech:.0%} of speech"
                 skipped.append(Skipped(ids[row], "no speech", message))
-            for start, end, _ in heard:
-                yield row, waveform[start:end]
 
-    with tqdm(total=len(ids), desc=name, unit="clip", disable=not progress) as bar:
-        for batch in batches(windows(), batch_size, padding_leaks(getattr(config, "encoder_config", config))):
-            output = model(**extract(feature_extractor, [waveform for _, waveform in batch]).to(model.device))
+    with windowing.running(), tqdm(total=len(ids), desc=name, unit="clip", disable=not progress) as bar:
+        for batch in batches(windows(), size, windowing.same_length):
+            started = time.perf_counter()
+            cut = [window for _, window in batch]
+            output = model(**windowing.inputs(cut))
             logits = output.logits.double().cpu()
+            size.took(cut, time.perf_counter() - started)
             probabilities = logits.softmax(-1).numpy()
             if window_logits:
                 owners += [row for row, _ in batch]
@@ -214,7 +223,6 @@ def predict(
                 counts[row] += 1
                 if embeddings:
                     sums[row] = sums.get(row, 0.0) + output.embeddings[position].float().cpu().numpy()
-    model.train(was_training)
 
     kept = np.flatnonzero(counts)
     if not len(kept):
@@ -242,55 +250,51 @@ def predict(
 
 
 def batches(
-    windows: Iterable[tuple[int, np.ndarray]], batch_size: int, same_length: bool
-) -> Iterator[list[tuple[int, np.ndarray]]]:
-    """Group (row, window (S,)) pairs; with `same_length` only windows of equal length share a batch.
+    windows: Iterable[tuple[int, np.ndarray | Window]], batch_size: int | BatchSize, same_length: bool
+) -> Iterator[list[tuple[int, np.ndarray | Window]]]:
+    """Group (row, window) pairs; with `same_length` only windows of equal length share a batch.
 
     At most `WAITING` batches of windows wait for others of their length, then the oldest group goes as it is.
     """
-    waiting: dict[int, list[tuple[int, np.ndarray]]] = defaultdict(list)
+    waiting: dict[int, list[tuple[int, np.ndarray | Window]]] = defaultdict(list)
     for row, window in windows:
+        size = batch_size if isinstance(batch_size, int) else batch_size.current
         key = len(window) if same_length else 0
         waiting[key].append((row, window))
-        if len(waiting[key]) == batch_size:
+        if len(waiting[key]) >= size:
             yield waiting.pop(key)
-        elif sum(map(len, waiting.values())) == WAITING * batch_size:
+        elif sum(map(len, waiting.values())) >= WAITING * size:
             yield waiting.pop(next(iter(waiting)))
     yield from waiting.values()
 
 
-def check_windows(feature_extractor, config, window_s: float | None, stride_s: float | None) -> None:
-    """Raise `DialectError` where windows of this length do not fit the model."""
-    try:
-        spans_of(minimum_samples(feature_extractor, config), feature_extractor, config, window_s, stride_s)
-    except ValueError as error:
-        raise DialectError(str(error)) from error
-
-
 def usable(
-    dataset, ids: list[str], feature_extractor, config, workers: int, skipped: list[Skipped], bar
-) -> Iterator[tuple[int, np.ndarray]]:
-    """(row, waveform (S,)) of every recording that can be used, in order; the others are added to `skipped`."""
+    dataset, ids: list[str], feature_extractor, config, workers: int, skipped: list[Skipped], bar, read=decode
+) -> Iterator[tuple[int, np.ndarray | Recording]]:
+    """(row, what `read` makes of it) of every recording that can be used, in order; the others are added to `skipped`.
+
+    `read` is `decode`, for waveforms (S,), or `Recording.read`.
+    """
     rate, minimum = feature_extractor.sampling_rate, minimum_samples(feature_extractor, config)
-    for row, waveform, problem in _decoded(dataset, ids, rate, workers):
+    for row, recording, problem in _decoded(dataset, ids, rate, workers, read):
         bar.update()
-        if problem is None and len(waveform) < minimum:
-            lasts = f"{ids[row]} lasts {len(waveform) / rate:.3f} s; the encoder needs at least {minimum / rate:.3f} s"
+        if problem is None and len(recording) < minimum:
+            lasts = f"{ids[row]} lasts {len(recording) / rate:.3f} s; the encoder needs at least {minimum / rate:.3f} s"
             problem = Skipped(ids[row], "too short", f"{lasts}. Leave it out")
         if problem is None:
-            yield row, waveform
+            yield row, recording
         else:
             skipped.append(problem)
 
 
 def _decoded(
-    dataset, ids: list[str], rate: int, workers: int
-) -> Iterator[tuple[int, np.ndarray | None, Skipped | None]]:
-    """(row, waveform, None) or (row, None, why not), in order, decoded a few ahead by threads."""
+    dataset, ids: list[str], rate: int, workers: int, read: Callable
+) -> Iterator[tuple[int, np.ndarray | Recording | None, Skipped | None]]:
+    """(row, recording, None) or (row, None, why not), in order, decoded a few ahead by threads."""
 
     def one(row: int):
         try:
-            return row, decode(dataset[row]["audio"], rate), None
+            return row, read(dataset[row]["audio"], rate), None
         except AudioError as error:
             return row, None, Skipped(ids[row], error.reason, str(error))
 

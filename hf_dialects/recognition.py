@@ -9,21 +9,25 @@ import torch
 from tqdm.auto import tqdm
 
 from hf_dialects.data.audio import decode
-from hf_dialects.data.tokens import decode_tokens, language_id
+from hf_dialects.data.tokens import decode_tokens, language_id, listed_tokens
 from hf_dialects.errors import CheckpointError
+from hf_dialects.icefall_config import read_tokens
 from hf_dialects.models.feature_extraction_zipformer import ZipformerFeatureExtractor
 from hf_dialects.models.rnnt_zipformer import ZipformerForRNNT
 
 __all__ = ["load_recogniser", "transcribe"]
 
 FILES = ("config.json", "model.safetensors", "preprocessor_config.json", "tokenizer.json")
+ICEFALL_TOKENS = "tokens.txt"
 
 
-def load_recogniser(path: str | Path):
+def load_recogniser(path: str | Path, decode_only: bool = False):
     """What `save_for_hub` wrote with a tokenizer, in eval mode on the CPU.
 
     Args:
         path: its folder, or a run folder, whose `model/` is taken.
+        decode_only: take a converted model of icefall too, whose tokens.txt says what its tokens mean, but not how
+            texts are cut into them.
 
     Returns:
         (ZipformerForRNNT, ZipformerFeatureExtractor, tokenizer)
@@ -35,7 +39,8 @@ def load_recogniser(path: str | Path):
 
     folder = Path(path)
     folder = folder / "model" if (folder / "model").is_dir() else folder
-    if missing := [name for name in FILES if not (folder / name).is_file()]:
+    listed = decode_only and not (folder / FILES[-1]).is_file() and (folder / ICEFALL_TOKENS).is_file()
+    if missing := [name for name in FILES[: -1 if listed else None] if not (folder / name).is_file()]:
         raise CheckpointError(
             f"{folder} holds no recogniser of speech, it lacks {', '.join(missing)}: give a run folder of a finished "
             "training with task: asr, or its model folder"
@@ -44,7 +49,10 @@ def load_recogniser(path: str | Path):
     if kind != [ZipformerForRNNT.__name__]:
         raise CheckpointError(f"{folder} holds {kind}, which cannot transcribe; a {ZipformerForRNNT.__name__} can")
     model = ZipformerForRNNT.from_pretrained(folder)
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    if listed:
+        tokenizer = listed_tokens(read_tokens(folder / ICEFALL_TOKENS))
+    else:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     return model.eval(), ZipformerFeatureExtractor.from_pretrained(folder), tokenizer
 
 

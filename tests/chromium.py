@@ -64,11 +64,11 @@ class Chromium:
                     raise RuntimeError(f"{method}: {answer['error']['message']}")
                 return answer["result"]
 
-    def open(self, page: Path, width: int = 1280, height: int = 900) -> None:
-        """Load a file in a window of this size, and wait until it has loaded."""
+    def open(self, page: Path | str, width: int = 1280, height: int = 900) -> None:
+        """Load a file or an address in a window of this size, and wait until it has loaded."""
         self.resize(width, height)
         self._events.clear()
-        self.send("Page.navigate", url=page.resolve().as_uri())
+        self.send("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         while "Page.loadEventFired" not in self._events:
             self._next()
 

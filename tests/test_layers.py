@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "hf_dialects"
 LAYERS = [
     {"errors", "extras", "lazy", "locks", "threads", "times", "version", "disk"},
-    {"data", "models", "metrics"},
+    {"data", "models", "metrics", "space"},
     {"abx", "retrieval", "dataset_scripts"},
     {
         *("inference", "frames", "embeddings", "embedding_files", "fingerprints", "saving", "convert_ecapa"),

@@ -1,5 +1,6 @@
 """hf-dialects embed"""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,10 @@ def embed(
     split: Annotated[str | None, typer.Option(help="Split of the corpus; all of it without.")] = None,
     label: Annotated[str, typer.Option(help="Column that names the variety.")] = "dialect",
     batch_size: Annotated[int, typer.Option(min=1, help="Windows of one pass.")] = 16,
+    normalize: Annotated[
+        str, typer.Option(help="window, or recording: the input is normalised once and the front runs once.")
+    ] = "window",
+    precision: Annotated[str, typer.Option(help="float32, or bfloat16 where the hardware has it.")] = "float32",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Throw away what lies in the folder.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
@@ -26,6 +31,13 @@ def embed(
     Example:
 
       hf-dialects embed runs/demo --data demo --layers=-1,6 --out vectors
+
+    Several processes share the shards, on a processor or on an accelerator each; kill any of them, and the same command
+    again does what is missing:
+
+      torchrun --nproc-per-node 2 -m hf_dialects.cli.main embed runs/demo --data demo --out vectors
+
+      accelerate launch --multi_gpu -m hf_dialects.cli.main embed runs/demo --data demo --out vectors
     """
     chosen = numbers(layers, int, "--layers")
     shell.start()
@@ -33,11 +45,16 @@ def embed(
 
     from hf_dialects.data.load import load_corpus
     from hf_dialects.data.split_folder import join_splits
+    from hf_dialects.embedding_files import is_complete
     from hf_dialects.embeddings import embed as write_embeddings
     from hf_dialects.saving import load_for_inference
 
     network, feature_extractor = load_for_inference(model, head=False)
-    network.to("cuda" if torch.cuda.is_available() else "cpu")
+    # of the other processes nothing but their number is needed: no group of them waits for one that died
+    rank, world_size, local = (
+        int(os.environ.get(name, other)) for name, other in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))
+    )
+    network.to(f"cuda:{local}" if torch.cuda.is_available() else "cpu")
     corpus = join_splits(load_corpus(data, split=split, label=label))
     skipped = write_embeddings(
         network,
@@ -48,8 +65,15 @@ def embed(
         frames=frames,
         batch_size=batch_size,
         overwrite=overwrite,
-        progress=not quiet,
+        progress=not quiet and rank == 0,
+        normalize=normalize,
+        precision=precision,
+        rank=rank,
+        world_size=world_size,
     )
+    if not is_complete(out):
+        typer.echo(f"process {rank} of {world_size} has written its shards; {out} is complete when all have")
+        return
     typer.echo(f"written: {out}, {len(corpus) - len(skipped):,} of {len(corpus):,} recordings")
     for one in skipped[:10]:
         typer.echo(f"left out ({one.reason}): {one.message}", err=True)

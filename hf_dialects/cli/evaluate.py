@@ -29,7 +29,19 @@ def evaluate(
     stride: Annotated[
         float | None, typer.Option(min=0.01, help="Seconds between windows; by default the model's, else 3.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="Windows of one pass.")] = 16,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Windows of one pass; by default the fastest here, which is measured.")
+    ] = None,
+    normalize: Annotated[
+        str,
+        typer.Option(
+            help="window, or recording: the input is normalised once over each recording and the encoder's front runs "
+            "once instead of in every window. The difference is reported."
+        ),
+    ] = "window",
+    precision: Annotated[
+        str, typer.Option(help="float32, or bfloat16 where the hardware has it. The difference is reported.")
+    ] = "float32",
     min_speech: Annotated[float, typer.Option(help="Leave out windows with a smaller share of speech.")] = 0.0,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bars.")] = False,
 ) -> None:
@@ -48,6 +60,7 @@ def evaluate(
     from hf_dialects.cli.lists import numbers
     from hf_dialects.evaluation.label_map import describe_label_map
     from hf_dialects.evaluation.results import describe
+    from hf_dialects.evaluation.settings_difference import describe_difference
     from hf_dialects.evaluation.standalone import evaluate_model
 
     results = evaluate_model(
@@ -63,6 +76,8 @@ def evaluate(
         window_s=window,
         stride_s=stride,
         label_map=label_map,
+        normalize=normalize,
+        precision=precision,
         progress=not quiet,
     )
     typer.echo(describe(results))
@@ -71,4 +86,5 @@ def evaluate(
     windows = results["windows"]
     if windows["set_by"] == "default":
         typer.echo(f"windows of {windows['window_s']:g} s every {windows['stride_s']:g} s; the model names none")
+    typer.echo(describe_difference(windows), nl=False)
     typer.echo(f"written: {out / 'results.json'}")

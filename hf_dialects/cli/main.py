@@ -19,6 +19,7 @@ from hf_dialects.cli import (
     reproduce,
     retrieve,
     score,
+    serve,
     shell,
     split,
     train,
@@ -54,6 +55,7 @@ for command in (
     retrieve.retrieve,
     score.score,
     push.push,
+    serve.serve,
 ):
     app.command()(command)
 
@@ -69,3 +71,7 @@ def version(show: bool = typer.Option(False, "--version", help="Print the versio
 def main() -> None:
     """Entry point of the console script."""
     shell.run(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -25,34 +25,70 @@ def predict(
     calibrated: Annotated[
         bool, typer.Option("--calibrated", help="Probabilities at the temperature that was fitted after training.")
     ] = False,
+    window: Annotated[float | None, typer.Option(min=0.05, help="Seconds of a window; by default the model's.")] = None,
+    stride: Annotated[
+        float | None, typer.Option(min=0.01, help="Seconds between windows; by default the model's.")
+    ] = None,
+    normalize: Annotated[
+        str,
+        typer.Option(
+            help="window, or recording: the input is normalised once over each recording and the encoder's front runs "
+            "once instead of in every window."
+        ),
+    ] = "window",
+    precision: Annotated[
+        str, typer.Option(help="float32, or bfloat16 where the hardware has it; the difference is measured and told.")
+    ] = "float32",
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Windows of one pass; by default the fastest here, which is measured.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Name the dialect of recordings. A file that cannot be used is told about; the others are still classified.
 
-    Example:
+    Recordings may have any length: memory does not grow with them.
+
+    Examples:
 
       hf-dialects predict runs/demo interview.wav field_trip/ --windows
+
+      hf-dialects predict runs/demo day.flac --normalize recording --precision bfloat16 --json
     """
     shell.start()
     from tqdm.auto import tqdm
 
-    from hf_dialects.models.pipeline_dialect import DialectPipeline
+    from hf_dialects.classification import RecordingClassifier
     from hf_dialects.saving import load_for_inference
 
     paths = [path for given in files for path in (recordings_in(given) if given.is_dir() else [given])]
     network, feature_extractor = load_for_inference(model)
-    classify = DialectPipeline(model=network, feature_extractor=feature_extractor, calibrated=calibrated)
+    classify = RecordingClassifier(
+        network,
+        feature_extractor,
+        window_s=window,
+        stride_s=stride,
+        min_speech=min_speech,
+        calibrated=calibrated,
+        batch_size=batch_size,
+        normalize=normalize,
+        precision=precision,
+    )
+    unit = {"normalize": normalize, "precision": classify.precision}
+    compared = classify.precision == "float32"
     if calibrated and network.config.temperature == 1:
         typer.echo("note: the model's temperature is 1: it was not calibrated, or needed nothing", err=True)
     failed = 0
     for path in tqdm(paths, desc="predicting", unit="file", disable=quiet or len(paths) == 1):
         try:
-            answer = classify(path, top_k=top_k, windows=windows, min_speech=min_speech)
+            answer = classify(path, top_k=top_k)
+            if not compared:
+                typer.echo(describe_precision(path, *classify.precision_difference(path)), err=True)
+                compared = True
         except (ValueError, OSError) as error:
             typer.echo(f"error: {error}" if str(path) in str(error) else f"error: {path}: {error}", err=True)
             failed += 1
             continue
-        answer = {"file": str(path), **(answer if windows else {"labels": answer})}
+        answer = {"file": str(path), **unit, **{name: answer[name] for name in (("labels", "windows")[: 1 + windows])}}
         typer.echo(json.dumps(answer, ensure_ascii=False) if as_json else describe(answer))
     if failed:
         raise typer.Exit(1)
@@ -76,6 +112,12 @@ def recordings_in(folder: Path) -> list[Path]:
     if not found:
         raise DialectError(f"{folder} holds no recordings; audio files are those ending in {', '.join(AUDIO_SUFFIXES)}")
     return found
+
+
+def describe_precision(path: Path, logit: float, probability: float, windows: int) -> str:
+    """How far bfloat16 is from float32."""
+    where = f"the first {windows} windows of {path}"
+    return f"bfloat16 against float32, {where}: at most {probability:.2g} of a probability, {logit:.2g} of a logit"
 
 
 def describe(answer: dict) -> str:

@@ -40,13 +40,22 @@ def report(
       hf-dialects report runs/demo/seed-0 --with-audio
 
       hf-dialects report runs/plain runs/contrastive --out comparison.html
+
+      hf-dialects report runs/zipformer_tiny-seed0 --with-audio
     """
     require("jinja2", extra="report")
     shell.start()
-    from hf_dialects.report.page import write_report
+    from hf_dialects.evaluation.transcript_arms import is_asr
 
     out = out or (runs[0] / "report.html" if len(runs) == 1 else Path("report.html"))
-    written = write_report(runs, out, data, with_audio, clips, points, seed, progress=not quiet)
+    if is_asr(runs[0]):
+        from hf_dialects.report.transcript_page import write_transcript_report
+
+        written = write_transcript_report(runs, out, data, with_audio, clips)
+    else:
+        from hf_dialects.report.page import write_report
+
+        written = write_report(runs, out, data, with_audio, clips, points, seed, progress=not quiet)
     for note in written.notes:
         typer.echo(note)
     shell.write_json(written.separation, json)
@@ -58,13 +67,23 @@ def report_beside(folder: Path, with_audio: bool = False, quiet: bool = False) -
     if not has("jinja2"):
         typer.echo(f"no report.html: run pip install 'hf-dialects[report]', then hf-dialects report {folder}")
         return
-    from hf_dialects.report.page import write_report
-
-    weights = sum(path.stat().st_size for path in folder.glob("**/model/*.safetensors"))
-    points = POINTS if weights <= SMALL else 0
     try:
-        written = write_report([folder], folder / "report.html", None, with_audio, n_points=points, progress=not quiet)
+        written = _written_beside(folder, with_audio, quiet)
     except Exception as error:
         typer.echo(f"no report.html: {error}")
     else:
         typer.echo(f"report: {written.path}")
+
+
+def _written_beside(folder: Path, with_audio: bool, quiet: bool):
+    from hf_dialects.evaluation.transcript_arms import is_asr
+
+    if is_asr(folder):
+        from hf_dialects.report.transcript_page import write_transcript_report
+
+        return write_transcript_report([folder], folder / "report.html", with_audio=with_audio)
+    from hf_dialects.report.page import write_report
+
+    weights = sum(path.stat().st_size for path in folder.glob("**/model/*.safetensors"))
+    points = POINTS if weights <= SMALL else 0
+    return write_report([folder], folder / "report.html", None, with_audio, n_points=points, progress=not quiet)

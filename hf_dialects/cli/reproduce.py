@@ -12,11 +12,11 @@ from hf_dialects.errors import DialectError
 
 EXPERIMENTS = ("salvi-table2", "salvi-table3", "map-mix-table1", "map-mix-table2")
 SERIES = ("abx-recording", "abx-voice", "abx-segments")
-YUBAO = ("yubao-table5", "yubao-table6")
+TRAINED, YUBAO = "yubao-table4", ("yubao-table5", "yubao-table6")
 
 
 def reproduce(
-    experiment: Annotated[str, typer.Argument(help=f"One of {', '.join((*EXPERIMENTS, *SERIES, *YUBAO))}.")],
+    experiment: Annotated[str, typer.Argument(help=f"One of {', '.join((*EXPERIMENTS, *SERIES, TRAINED, *YUBAO))}.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(help="Dotted overrides of all recipes, such as training.batch_size=16.")
     ] = None,
@@ -92,12 +92,18 @@ def reproduce(
 
       hf-dialects reproduce abx-recording --data pangloss
 
+      hf-dialects reproduce yubao-table4 --data CORPUS --seeds 1 training.batch_seconds=600
+
       hf-dialects reproduce yubao-table6 --data yubao --encoders MODEL
     """
     shell.start()
     if experiment.startswith(("abx-", "yubao-")):
         others = {"--folds": folds, "--objectives": objectives, "--settings": settings, "--axes": axes, "--rows": rows}
-        others |= {"--hours": hours, "--figures": figures, "overrides": overrides}
+        others |= {"--hours": hours, "--figures": figures}
+        if experiment == TRAINED:
+            chosen = {"seeds": seeds, "overrides": tuple(overrides or ())}
+            return reproduce_trained(data, chosen, others | {"--encoders": encoders}, smoke, out, quiet)
+        others["overrides"] = overrides
         return reproduce_one(experiment, data, words(encoders or ""), others, smoke, out, quiet)
     from hf_dialects.reproduce.run_table import TableOptions, run_table
 
@@ -131,6 +137,23 @@ def reproduce(
         raise typer.Exit(1)
 
 
+def reproduce_trained(data: str | None, chosen: dict, others: dict, smoke: bool, out: Path | None, quiet: bool) -> None:
+    """Train the recognisers of YuBao's table IV and print it; `others` are options that are not for it."""
+    check_others(TRAINED, others)
+    from hf_dialects.reproduce.yubao_table4 import Table4Options, run_table4
+
+    out = out or Path("runs") / (TRAINED + "-smoke" * smoke)
+    path = run_table4(Table4Options(out, data, **chosen, smoke=smoke, progress=not quiet), tell=typer.echo)
+    typer.echo(path.read_text(encoding="utf-8"))
+    typer.echo(f"written: {path}, and .csv, .json and .tex beside it")
+
+
+def check_others(experiment: str, others: dict) -> None:
+    """Raise `DialectError` where options are given that are not for an experiment."""
+    if given := ", ".join(name for name, value in others.items() if value):
+        raise DialectError(f"{given} are not for {experiment}; leave them out")
+
+
 def reproduce_one(
     experiment: str,
     data: str | None,
@@ -141,8 +164,7 @@ def reproduce_one(
     quiet: bool,
 ) -> None:
     """Run what is of one encoder and print the table; `others` are options that are not for it."""
-    if given := ", ".join(name for name, value in others.items() if value):
-        raise DialectError(f"{given} are not for {experiment}; leave them out")
+    check_others(experiment, others)
     if len(encoders) > 1:
         raise DialectError(f"{experiment} is of one encoder, got {', '.join(encoders)}")
     out = out or Path("runs") / (experiment + "-smoke" * smoke)

@@ -105,6 +105,7 @@ def train(
         out = out or Path("runs") / f"{Path(name).stem}-seed{chosen.seed}"
         if found := train_asr(chosen, out, progress=not quiet):
             typer.echo(f"{describe_asr(found)}\n\nrun folder: {out}")
+            report_beside(out, quiet=quiet)
         return
     chosen = with_mixup(load_recipe(name, arguments), mixup, targets)
     out = out or Path("runs") / f"{Path(name).stem}-seed{chosen.seed}"

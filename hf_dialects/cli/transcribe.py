@@ -11,7 +11,12 @@ from hf_dialects.cli.predict import recordings_in
 
 
 def transcribe(
-    model: Annotated[Path, typer.Argument(help="Run folder of a training with task: asr, or its model folder.")],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="Run folder of a training with task: asr, model folder, or what convert-icefall --tokens wrote."
+        ),
+    ],
     files: Annotated[list[Path], typer.Argument(help="Recordings, or folders of recordings.")],
     method: Annotated[
         str, typer.Option(help="greedy or modified_beam_search with the transducer; attention with its decoder.")
@@ -39,7 +44,7 @@ def transcribe(
     from hf_dialects.recognition import transcribe as texts_of
 
     paths = [path for given in files for path in (recordings_in(given) if given.is_dir() else [given])]
-    recogniser = load_recogniser(model)
+    recogniser = load_recogniser(model, decode_only=True)
     failed = 0
     for path in tqdm(paths, desc="transcribing", unit="file", disable=quiet or len(paths) == 1):
         try:

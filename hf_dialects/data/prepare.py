@@ -93,7 +93,7 @@ def card(script: ModuleType, plan: Plan, written, options: Sequence[str] = ()) -
     title, _, facts = (script.__doc__ or "").strip().partition("\n")
     splits = dict.fromkeys(shard.split for shard in plan.shards)
     return CARD.format(
-        licence_tag=script.LICENSE.split(",")[0].lower().replace(" ", "-"),
+        licence_tag=licence_tag(script),
         data_files="\n".join(
             f"  - split: {'train' if split == UNSPLIT else split}\n    path: data/{split}-*" for split in splits
         ),
@@ -105,6 +105,11 @@ def card(script: ModuleType, plan: Plan, written, options: Sequence[str] = ()) -
         citation=script.CITATION,
         columns=", ".join(f"`{name}`" for name in plan.features()),
     )
+
+
+def licence_tag(script: ModuleType) -> str:
+    """The licence of a corpus as the Hub names it: "cc-by-4.0"; "other" where the script says so first."""
+    return script.LICENSE.split(",")[0].lower().replace(" ", "-")
 
 
 def read_counted(plan: Plan, out: Path):

@@ -6,12 +6,21 @@ are one space. `save_pretrained` writes tokenizer.json, which `AutoTokenizer.fro
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from hf_dialects.data.leakage import column_values
 from hf_dialects.errors import CorpusError, RecipeError
 
-__all__ = ["KINDS", "bpe_tokens", "character_tokens", "decode_tokens", "encode_text", "language_id", "transcripts"]
+__all__ = [
+    "KINDS",
+    "bpe_tokens",
+    "character_tokens",
+    "decode_tokens",
+    "encode_text",
+    "language_id",
+    "listed_tokens",
+    "transcripts",
+]
 
 KINDS = ("characters", "bpe")
 BLANK, END, UNKNOWN = SPECIAL = ("<blk>", "<sos/eos>", "<unk>")
@@ -79,6 +88,26 @@ def bpe_tokens(texts: Iterable[str], size: int = 500, languages: Sequence[str] =
         texts, trainers.BpeTrainer(vocab_size=size, special_tokens=special, show_progress=False)
     )
     return _finished(tokenizer, special)
+
+
+def listed_tokens(vocabulary: Mapping[str, int]):
+    """A vocabulary whose symbols are known, but not how texts are cut into them: good for `decode_tokens` alone.
+
+    Args:
+        vocabulary: symbol → id; "▁" begins a word, symbols in angle brackets are not shown.
+
+    Returns:
+        `transformers.PreTrainedTokenizerFast`.
+    """
+    from tokenizers import Tokenizer, decoders, models
+    from transformers import PreTrainedTokenizerFast
+
+    special = [symbol for symbol in vocabulary if len(symbol) > 2 and symbol.startswith("<") and symbol.endswith(">")]
+    tokenizer = Tokenizer(models.WordLevel(dict(vocabulary), unk_token=UNKNOWN))
+    tokenizer.decoder = decoders.Metaspace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, additional_special_tokens=special, clean_up_tokenization_spaces=False
+    )
 
 
 def encode_text(tokenizer, text: str) -> list[int]:

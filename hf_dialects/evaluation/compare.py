@@ -25,6 +25,8 @@ from hf_dialects.metrics import (
 OF_CLASSES = {"accuracy": accuracy, "macro_f1": macro_f1, "weighted_f1": weighted_f1}
 OF_PROBABILITIES = {"ece": expected_calibration_error, "nll": negative_log_likelihood, "brier": brier_score}
 METRICS = (*OF_CLASSES, *OF_PROBABILITIES)
+SHOWN = METRIC_NAMES | {"cer": "CER", "wer": "WER"}
+LOWER_IS_BETTER = (*OF_PROBABILITIES, "cer", "wer")
 
 
 def compare_runs(
@@ -58,10 +60,7 @@ def compare_runs(
         CheckpointError: a folder without predictions of this split, or without results.json.
         CorpusError: runs judged on different utterances, gold labels or groups.
     """
-    folders = [Path(folder) for folder in folders]
-    if len(folders) < 2 or len({folder.resolve() for folder in folders}) < len(folders):
-        found = ", ".join(map(str, folders)) or "none"
-        raise DialectError(f"runs to compare: {found}; give two or more different ones, the baseline first")
+    folders = different(folders)
     metrics = list(dict.fromkeys(metrics))
     unknown = [name for name in metrics if name not in METRICS]
     if unknown or not metrics:
@@ -121,6 +120,15 @@ def contrast(baseline: Arm, arm: Arm, metrics: Sequence[str], draws: int = DRAWS
     return rows
 
 
+def different(folders: Sequence[str | Path]) -> list[Path]:
+    """Two or more folders, each given once."""
+    folders = [Path(folder) for folder in folders]
+    if len(folders) < 2 or len({folder.resolve() for folder in folders}) < len(folders):
+        found = ", ".join(map(str, folders)) or "none"
+        raise DialectError(f"runs to compare: {found}; give two or more different ones, the baseline first")
+    return folders
+
+
 def short_names(folders: Sequence[Path]) -> list[str]:
     """The last parts of each path, as many as it takes to tell them apart."""
     parts = [folder.resolve().parts for folder in folders]
@@ -142,7 +150,7 @@ def describe_comparison(comparison: Mapping) -> str:
         rows.append(
             [
                 row["run"],
-                METRIC_NAMES[row["metric"]],
+                SHOWN[row["metric"]],
                 f"{row['baseline_value']:.3f}",
                 f"{row['value']:.3f}",
                 with_interval(row | {"value": row["difference"]}),
@@ -156,7 +164,7 @@ def describe_comparison(comparison: Mapping) -> str:
         "difference: run minus baseline, 95 % interval" + ", p adjusted for all tests (Holm)" * (tests > 1),
         "detectable: the smallest difference that data with this spread would show with 80 % power",
     ]
-    if lower := [METRIC_NAMES[name] for name in OF_PROBABILITIES if any(row["metric"] == name for row in contrasts)]:
+    if lower := [SHOWN[name] for name in LOWER_IS_BETTER if any(row["metric"] == name for row in contrasts)]:
         legend.append(f"lower is better: {', '.join(lower)}")
     head = f"{comparison['split']}: against {comparison['baseline']}, {tests} test{'s' * (tests > 1)}"
     return "\n".join([head, aligned(rows, indent="  "), *(f"  {line}" for line in [*legend, *_doubts(contrasts)])])

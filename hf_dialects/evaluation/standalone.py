@@ -14,10 +14,12 @@ from hf_dialects.evaluation.breakdown import breakdown
 from hf_dialects.evaluation.environment import environment
 from hf_dialects.evaluation.label_map import label_map as fitted_label_map
 from hf_dialects.evaluation.results import build_results, write_results
+from hf_dialects.evaluation.settings_difference import settings_difference
 from hf_dialects.evaluation.temperature import calibration_at
 from hf_dialects.inference import predict
 from hf_dialects.models.configuration_dialect import DialectConfig
 from hf_dialects.models.feature_extraction_dialect import longest_input_s
+from hf_dialects.precision import precision_used
 from hf_dialects.saving import load_for_inference
 
 
@@ -29,12 +31,14 @@ def evaluate_model(
     label: str = "dialect",
     by: tuple[str, ...] = (),
     seconds: tuple[float, ...] | None = None,
-    batch_size: int = 16,
+    batch_size: int | None = 16,
     min_speech: float = 0.0,
     window_s: float | None = None,
     stride_s: float | None = None,
     label_map: str | Path | Mapping[str, str] | None = None,
     progress: bool = True,
+    normalize: str = "window",
+    precision: str = "float32",
 ) -> dict:
     """Predict a corpus and write results.json, predictions and skipped.csv.
 
@@ -47,6 +51,9 @@ def evaluate_model(
         by: columns to break the result down by; adds "by" to the results.
         seconds: rising edges of `duration` there; None for those of `breakdown`.
         window_s, stride_s: windows of another length than the model's, in seconds.
+        batch_size: windows of one pass; None for the fastest on this processor, see `BatchSize`.
+        normalize, precision: see `Windowing`; where they are not the defaults, "windows" holds "difference", see
+            `settings_difference`.
         label_map: for a model with other labels than the corpus: label of the model → variety, or a file of it. Adds
             "label_map" to the results, see `LabelMap.apply`.
 
@@ -72,18 +79,21 @@ def evaluate_model(
     windows = windows_of(classifier.config, extractor, window_s, stride_s)
     temperature = classifier.config.temperature if isinstance(classifier.config, DialectConfig) else 1.0
     calibrated = temperature != 1 and mapped is None
+    precision = precision_used(precision, classifier.device)
+    given = {name: windows[name] for name in ("window_s", "stride_s")}
+    given |= {"batch_size": batch_size, "min_speech": min_speech, "normalize": normalize, "precision": precision}
     predictions = predict(
         classifier,
         extractor,
         corpus,
-        batch_size=batch_size,
-        window_s=windows["window_s"],
-        stride_s=windows["stride_s"],
-        min_speech=min_speech,
+        **given,
         window_logits=calibrated,
         progress=progress,
         name=f"predicting {name}",
     )
+    windows |= {"normalize": normalize, "precision": precision}
+    if difference := settings_difference(classifier, extractor, corpus, predictions, **given):
+        windows["difference"] = difference
     more = {"windows": windows}
     if mapped is not None:
         predictions, more["label_map"] = mapped.apply(predictions)

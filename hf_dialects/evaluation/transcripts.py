@@ -15,7 +15,7 @@ from hf_dialects.evaluation.tables import aligned, with_interval
 from hf_dialects.metrics.error_rates import rates_by
 from hf_dialects.metrics.text import has_han, normalise
 
-__all__ = ["Transcripts", "describe_transcripts", "read_transcripts", "score_transcripts"]
+__all__ = ["Transcripts", "describe_transcripts", "groups_of", "read_transcripts", "score_transcripts"]
 
 SHOWN = 5  # of the ids that an error names
 
@@ -95,7 +95,7 @@ def score_transcripts(
             f"{reference.path} has no word in {len(empty)} of {len(ids)} texts: {_listed(empty)}; an error rate needs "
             "a reference, so leave them out of both files"
         )
-    groups = _groups(reference)
+    groups = groups_of(reference)
     scores = rates_by(
         references,
         hypotheses,
@@ -173,7 +173,7 @@ def _column(transcripts: Transcripts, name: str) -> np.ndarray:
     return np.array([None if row[name] in (None, "") else str(row[name]) for row in rows], dtype=object)
 
 
-def _groups(reference: Transcripts) -> Groups:
+def groups_of(reference: Transcripts) -> Groups:
     """The speaker, else the recording, else the site, else the single utterance."""
     ids = np.array(list(reference.texts), dtype=object)
     known = {name: _column(reference, name) for name in (*UNITS, "sentence_id") if name in reference.rows[ids[0]]}

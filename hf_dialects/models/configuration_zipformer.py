@@ -86,6 +86,7 @@ class ZipformerConfig(PreTrainedConfig):
     """
 
     model_type = "zipformer"
+    keys_to_ignore_at_inference = ["simple_loss", "pruned_loss", "attention_loss", "ctc_loss"]  # noqa: RUF012
 
     num_mel_bins: int = 80
     downsampling_factors: tuple[int, ...] | list[int] = (1, 2, 4, 8, 4, 2)

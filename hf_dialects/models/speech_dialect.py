@@ -19,7 +19,7 @@ def speech_frames(waveform: np.ndarray, sampling_rate: int, loud_db: float | Non
         sampling_rate: Hz.
         loud_db: level of the whole recording's loud frames when `waveform` is one window of it, see `loud_level`.
     """
-    levels = _levels(waveform, sampling_rate)
+    levels = frame_levels(waveform, sampling_rate)
     loud = loud_level(waveform, sampling_rate) if loud_db is None else loud_db
     return levels > max(QUIETEST_DB, loud - RANGE_DB)
 
@@ -56,10 +56,11 @@ def spoken_windows(
 
 def loud_level(waveform: np.ndarray, sampling_rate: int) -> float:
     """95th percentile of the frames' levels, in dB of full scale."""
-    return float(np.percentile(_levels(waveform, sampling_rate), 95))
+    return float(np.percentile(frame_levels(waveform, sampling_rate), 95))
 
 
-def _levels(waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
+def frame_levels(waveform: np.ndarray, sampling_rate: int) -> np.ndarray:
+    """dB of full scale of every 30 ms of a waveform (S,), at least one: (n,) float64."""
     length = max(1, round(FRAME_S * sampling_rate))
     n_frames = max(1, len(waveform) // length)
     frames = np.resize(waveform, n_frames * length) if len(waveform) < length else waveform[: n_frames * length]

@@ -264,7 +264,7 @@ def test_a_recording_that_cannot_be_read_is_told(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("timit",), "no corpus is called 'timit'; known are arabic_speech_commands, embedded, fleurs"),
+        (("timit",), "no corpus is called 'timit'; known are arabic_speech_commands, common_voice, embedded, fleurs"),
         (("fsdd",), "--source is missing; give the folder"),
         (("fsdd", "--source", "/nowhere/at/all"), "/nowhere/at/all is not a folder"),
         (("fsdd", "--source", ".", "takes=3"), "'takes=3' is no option of this corpus; it takes none"),

@@ -85,7 +85,7 @@ def test_a_broken_file_is_told_about_and_the_others_are_classified(run, model, r
     assert [json.loads(line)["file"] for line in left.out.splitlines()] == [str(recordings / "day two" / "b.WAV")]
     errors = [line for line in left.err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 2
-    assert errors[0].startswith(f"error: {recordings / 'a.wav'} cannot be read as audio")
+    assert errors[0].startswith(f"error: {recordings / 'a.wav'} is corrupt or no audio file")
     assert "gone.wav" in errors[1]
 
 

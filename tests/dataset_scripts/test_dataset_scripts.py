@@ -4,8 +4,19 @@ import pytest
 
 from hf_dialects import dataset_scripts
 from hf_dialects.errors import CorpusError
+from hf_dialects.hub.dataset_facts import ALLOWED, BY_ROW, REFUSED, WITH_TERMS, facts_of
 
-NAMES = ["arabic_speech_commands", "embedded", "fleurs", "fsdd", "lre17", "pangloss", "vivaldi", "yubao"]
+NAMES = [
+    "arabic_speech_commands",
+    "common_voice",
+    "embedded",
+    "fleurs",
+    "fsdd",
+    "lre17",
+    "pangloss",
+    "vivaldi",
+    "yubao",
+]
 
 
 def test_the_names_are_those_of_the_files():
@@ -25,6 +36,14 @@ def test_every_script_says_what_a_card_needs(name):
     assert source.name == "source"
     assert all(one.kind is one.KEYWORD_ONLY and isinstance(one.default, (str, int, tuple)) for one in options)
     assert callable(script.main)
+    facts = facts_of(script)
+    assert facts.sharing in (ALLOWED, WITH_TERMS, BY_ROW, REFUSED)
+    assert bool(facts.reason) == (facts.sharing != ALLOWED)
+
+
+def test_corpora_that_cannot_be_redistributed_are_refused():
+    refused = [name for name in NAMES if facts_of(dataset_scripts.script(name)).sharing == REFUSED]
+    assert refused == ["lre17", "vivaldi", "yubao"]
 
 
 def test_an_unknown_corpus_is_an_error_that_lists_the_known():

@@ -86,7 +86,7 @@ def test_subgroups_are_those_of_the_benchmark(clusters, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("yubao-table4", "--smoke"), "there is no experiment 'yubao-table4'; choose one of: yubao-table5, yubao-"),
+        (("yubao-table9", "--smoke"), "there is no experiment 'yubao-table9'; choose one of: yubao-table5, yubao-"),
         (("yubao-table5", "--data", "demo"), "give the corpus with --data and the encoder with --encoders"),
         (("yubao-table5", "--encoders", "model"), "or --smoke for a trial run"),
         (("yubao-table5", "--smoke", "--hours", 3), "--hours are not for yubao-table5; leave them out"),

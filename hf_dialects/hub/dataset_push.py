@@ -1,0 +1,213 @@
+"""A prepared corpus as a dataset repository on the Hub: pseudonymised, searched, sent in one commit."""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from huggingface_hub import get_token
+
+from hf_dialects.data.split_folder import write_records
+from hf_dialects.errors import CorpusError, DialectError
+from hf_dialects.hub.card import CARD
+from hf_dialects.hub.contents import listing, refuse_private
+from hf_dialects.hub.dataset_card import Shared, write_card
+from hf_dialects.hub.dataset_columns import COORDINATES, Columns, parquet_files, read_columns
+from hf_dialects.hub.dataset_facts import Facts, licence_to_share
+from hf_dialects.hub.dataset_key import FILE, read_key
+from hf_dialects.hub.dataset_licence import COLUMN, shared_rows
+from hf_dialects.hub.dataset_pseudonyms import Pseudonyms, personal_columns
+from hf_dialects.hub.dataset_shards import Recordings, write_shards
+from hf_dialects.hub.dataset_transfer import send_dataset
+from hf_dialects.hub.push import Pushed, check_target
+from hf_dialects.hub.transfer import write_manifest
+
+MAPPING = "pseudonyms.csv"
+BUILDING = "hub.part"  # in the corpus' folder: what goes up, removed at the end
+SPLIT = "split"  # folder of the certificate
+
+
+@dataclass(frozen=True)
+class Part:
+    """A split as it lies here: its files, all of its rows, and which of them (N,) bool may go up."""
+
+    files: Sequence[Path]
+    columns: Columns
+    kept: np.ndarray
+
+
+def push_dataset(
+    folder: str | Path,
+    repo_id: str,
+    facts: Facts,
+    *,
+    public: bool = False,
+    license: str | None = None,
+    accept_terms: bool = False,
+    keep_ids: bool = False,
+    id_key: str | Path | None = None,
+    exact_places: bool = False,
+    options: Sequence[str] = (),
+    token: str | None = None,
+    endpoint: str | None = None,
+    report: Callable[[str], None] = print,
+) -> Pushed:
+    """Share a prepared corpus: Parquet with the audio inside, a card, and a certificate of its splits.
+
+    Everything is sent in one commit, so a push that was cut off leaves the repository as it was; run again, it sends no
+    shard twice. Until then what goes up lies in a folder within `folder`, and needs as much space as the corpus.
+
+    Args:
+        folder: that `hf-dialects prepare` wrote, or `hf-dialects split --embed` from it, with its splits.
+        repo_id: "owner/name"; created where it does not exist.
+        facts: of the corpus, from `facts_of(script)` or your own.
+        public: whether everybody may see it.
+        license: as the Hub names it; None takes the corpus' own.
+        accept_terms: the terms in `facts.reason` are read and met.
+        keep_ids: publish ids of speakers, sessions and recordings as they are. Else they become pseudonyms, see
+            `dataset_pseudonyms.personal_columns`; who shares one stays the same.
+        id_key: file with the key of the pseudonyms, made where it is not there. Default: id.key in `folder`; a key in
+            the environment variable HF_DIALECTS_ID_KEY comes first.
+        exact_places: publish coordinates as they are, not to a tenth of a degree.
+        options: with which the corpus was prepared, for the card.
+        token: None takes HF_TOKEN, or that of `hf auth login`.
+        endpoint: address of the Hub; None takes HF_ENDPOINT or huggingface.co.
+        report: called with sentences for people.
+
+    Raises:
+        CorpusError: the corpus may not be shared, or its folder is not one; a recording is not inside, or names its
+            speaker in a tag.
+        DialectError: no license, no such owner, no token; a token or a path of this machine in what would go up; a
+            repository that is seen by others than asked for, or the Hub cannot be reached.
+    """
+    license, token = check_push(facts, repo_id, license, accept_terms, token)
+    folder = Path(folder)
+    parts, refused = _read(folder, facts)
+    if refused:
+        report(f"{refused.total():,} recordings stay here, their licence keeps them: {', '.join(refused)}")
+    seen = {name: part.columns.kept(part.kept) for name, part in parts.items()}
+    replaced, secrets = [], [token]
+    if not keep_ids:
+        pseudonyms = Pseudonyms(read_key(Path(id_key) if id_key else folder / FILE, report))
+        secrets.append(pseudonyms.key.hex())
+        replaced = _personal(seen, report)
+        seen = {name: columns.pseudonymised(replaced, pseudonyms) for name, columns in seen.items()}
+        pseudonyms.write(folder / MAPPING)
+        report(f"pseudonyms in {', '.join(replaced)}; {folder / MAPPING} says whose, and stays here")
+    if not exact_places:
+        seen = {name: columns.rounded() for name, columns in seen.items()}
+    places = [folder.absolute(), folder.resolve(), Path.home(), Path.home().resolve()]
+    _search(seen, secrets, places)
+    with _building(folder) as building, TemporaryDirectory(prefix="hf-dialects-push-") as place:
+        (building / "data").mkdir()
+        sizes = {}
+        for name, part in parts.items():
+            hidden = None if keep_ids else part.columns.values("speaker")
+            sizes[name] = write_shards(Recordings(part.files, part.kept, hidden), seen[name], name, building / "data")
+        texts = Path(place)
+        splits = {name: columns.dataset() for name, columns in seen.items()}
+        shared = Shared(
+            splits=splits,
+            features=next(iter(seen.values())).features,
+            sizes=sizes,
+            files_bytes=sum(size for _, size in listing(building)),
+            records=_records(splits, folder, texts / SPLIT),
+            replaced=replaced,
+            rounded=[] if exact_places else [name for name in COORDINATES if _any(seen, name)],
+            refused=refused,
+            options=options,
+        )
+        (texts / CARD).write_text(write_card(shared, facts, repo_id, license), "utf-8")
+        refuse_private(texts, secrets, places)
+        shutil.copytree(texts, building, dirs_exist_ok=True)
+        write_manifest(building)
+        files = listing(building)
+        url = send_dataset(building, repo_id, public, token, endpoint)
+    return Pushed(repo_id, files, [] if keep_ids else [FILE, MAPPING], url)
+
+
+def check_push(
+    facts: Facts, repo_id: str, license: str | None = None, accept_terms: bool = False, token: str | None = None
+) -> tuple[str, str]:
+    """Refuse a push that cannot succeed before anything is read or sent.
+
+    Returns:
+        licence, as the Hub names it, and token.
+
+    Raises:
+        CorpusError: the corpus may not be shared, or not so.
+        DialectError: no repository of somebody, or no token.
+    """
+    license = licence_to_share(facts, license, accept_terms)
+    check_target(repo_id, license)
+    if not (token := token or get_token()):
+        raise DialectError(f"there is no token to write to {repo_id} with: run hf auth login, or set HF_TOKEN")
+    return license, token
+
+
+def _read(folder: Path, facts: Facts) -> tuple[dict[str, Part], Counter]:
+    """Splits with rows that may go up, and how many of all may not, by licence."""
+    parts, refused = {}, Counter()
+    for name, files in parquet_files(folder).items():
+        columns = read_columns(files)
+        kept, lost = shared_rows(columns.values(COLUMN), columns.table.num_rows, facts)
+        refused += lost
+        if kept.any():
+            parts[name] = Part(files, columns, kept)
+    if not parts:
+        raise CorpusError(
+            f"no recording of {folder} may be shared ({', '.join(f'{one}: {n}' for one, n in refused.items())}): "
+            f"{facts.reason or 'their licences say so'}"
+        )
+    return parts, refused
+
+
+def _personal(splits: Mapping[str, Columns], report: Callable[[str], None]) -> list[str]:
+    names = next(iter(splits.values())).table.column_names
+    joined = {name: [value for columns in splits.values() for value in columns.values(name)] for name in names}
+    replaced, mentioned = personal_columns(joined)
+    for name, rows in mentioned.items():
+        report(f"warning: {name} of {rows:,} recordings holds the id of its speaker, and goes up as it is")
+    return replaced
+
+
+@contextmanager
+def _building(folder: Path) -> Iterator[Path]:
+    """An empty folder on the corpus' disk, for as long as something goes up."""
+    building = folder / BUILDING
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir()
+    try:
+        yield building
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _records(splits: Mapping, folder: Path, target: Path) -> dict:
+    """Write the certificate of the splits; how they were made, where `hf-dialects split` made them, stands in it."""
+    made = folder / "split.json"
+    options = json.loads(made.read_text("utf-8")) if made.is_file() else {}
+    options.pop("folds", None)
+    target.mkdir()
+    return write_records([splits], target, {"by": (), **options})
+
+
+def _any(splits: Mapping[str, Columns], name: str) -> bool:
+    return any(value is not None for columns in splits.values() for value in columns.values(name) or ())
+
+
+def _search(splits: Mapping[str, Columns], secrets: Sequence[str], places: Sequence[Path]) -> None:
+    """Search columns for tokens and paths of this machine: a column is a file for this, a value a line."""
+    with TemporaryDirectory(prefix="hf-dialects-columns-") as place:
+        for split, columns in splits.items():
+            for name in columns.table.column_names:
+                values = (str(value).replace("\n", " ") for value in columns.values(name))
+                Path(place, f"{name} of {split}".replace("/", " ")).write_text(
+                    "\n".join(values), "utf-8", "surrogatepass"
+                )
+        refuse_private(Path(place), secrets, places)
