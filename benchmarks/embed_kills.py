@@ -34,6 +34,7 @@ from hf_dialects.saving import load_for_inference, save_for_hub
 
 FOLDER = Path(__file__).parent
 RATE, RECORDINGS, PROCESSES = 16000, 120, 2
+AT_WORK = 0.9  # share of the kills that wait until both processes embed
 SHARD, SERVER = 3, "forkserver"  # whose processes start with everything imported
 
 
@@ -116,7 +117,10 @@ def kill_and_restart(place: Path, out: Path, most: int, seconds: float, draw: ra
     while True:
         processes = [start(place, out, rank, PROCESSES) for rank in range(PROCESSES)]
         if tally.kills < most:
-            time.sleep(draw.uniform(0, seconds))
+            if draw.random() < AT_WORK:
+                while not all(begun(place, rank) or not one.is_alive() for rank, one in enumerate(processes)):
+                    time.sleep(0.005)
+            time.sleep(draw.uniform(0, seconds / 2))
             for rank in draw.choice([[0], [1], [0, 1]]):
                 if processes[rank].is_alive():
                     tally.kills += 1

@@ -57,7 +57,7 @@ def predict(
     shell.start()
     from tqdm.auto import tqdm
 
-    from hf_dialects.classification import RecordingClassifier
+    from hf_dialects.recording_classifier import RecordingClassifier
     from hf_dialects.saving import load_for_inference
 
     paths = [path for given in files for path in (recordings_in(given) if given.is_dir() else [given])]

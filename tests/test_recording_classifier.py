@@ -5,7 +5,7 @@ import soundfile
 import tiny
 
 from hf_dialects import recordings
-from hf_dialects.classification import RecordingClassifier
+from hf_dialects.recording_classifier import RecordingClassifier
 from hf_dialects.errors import AudioError, DialectError
 from hf_dialects.models.pipeline_dialect import DialectPipeline
 
