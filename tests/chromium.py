@@ -19,6 +19,8 @@ FLAGS = (
     "--disable-sync",
     "--disable-dev-shm-usage",
     "--mute-audio",
+    "--use-fake-device-for-media-stream",  # a microphone that beeps
+    "--use-fake-ui-for-media-stream",
     "--remote-debugging-pipe",
 )
 LIMIT_S = 60

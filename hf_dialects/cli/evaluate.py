@@ -30,8 +30,11 @@ def evaluate(
         float | None, typer.Option(min=0.01, help="Seconds between windows; by default the model's, else 3.")
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Windows of one pass; by default the fastest here, which is measured.")
-    ] = None,
+        int,
+        typer.Option(
+            min=0, help="Windows of one pass; 0 measures which is fastest here, results then differ by rounding."
+        ),
+    ] = 16,
     normalize: Annotated[
         str,
         typer.Option(
@@ -71,7 +74,7 @@ def evaluate(
         label=label,
         by=tuple(by.split(",")) if by else (),
         seconds=numbers(seconds, float, "--seconds") if seconds else None,
-        batch_size=batch_size,
+        batch_size=batch_size or None,
         min_speech=min_speech,
         window_s=window,
         stride_s=stride,

@@ -50,9 +50,9 @@ def predict(
 
     Examples:
 
-      hf-dialects predict runs/demo interview.wav field_trip/ --windows
+      hf-dialects predict runs/demo/seed-0 interview.wav field_trip/ --windows
 
-      hf-dialects predict runs/demo day.flac --normalize recording --precision bfloat16 --json
+      hf-dialects predict runs/demo/seed-0 day.flac --normalize recording --precision bfloat16 --json
     """
     shell.start()
     from tqdm.auto import tqdm

@@ -28,9 +28,9 @@ def serve(
 
     Examples:
 
-      hf-dialects serve runs/demo
+      hf-dialects serve runs/demo/seed-0
 
-      hf-dialects serve runs/demo --port 8000 --no-browser --longest 5
+      hf-dialects serve runs/demo/seed-0 --port 8000 --no-browser --longest 5
     """
     from hf_dialects.cli import shell
     from hf_dialects.extras import require

@@ -83,3 +83,30 @@ def test_what_is_missing_is_one_message(run, run_folder, hub, unchecked, monkeyp
     assert left.code == 1
     assert left.err.startswith("error: me/it: your token may not write there")
     assert loopback_hub.READER not in left.out + left.err
+
+
+def test_a_space_is_pinned_to_the_commit_that_was_made(run, run_folder, hub, unchecked, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", WRITER)
+    left = run("push", run_folder, "me/it", "--license", "mit", "--space", "--quiet")
+    assert left.code == 0, left.err
+    space = hub.repositories["space", "me/it"]
+    assert json.loads(space.files["space.json"])["revision"] == hub.model("me/it").commits[-1].oid
+    assert space.private
+    assert f"private Space: {hub.endpoint}/spaces/me/it/commit/{space.commits[-1].oid}\n" in left.out
+    assert "once its settings hold a secret HF_TOKEN" in left.out
+    assert WRITER not in left.out + left.err
+
+
+def test_a_dry_run_lists_the_space_too(run, run_folder, hub, unchecked, tmp_path):
+    left = run("push", run_folder, "me/it", "--license", "mit", "--space", "--dry-run", "--json", tmp_path / "it.json")
+    assert left.code == 0, left.err
+    files = json.loads((tmp_path / "it.json").read_text())["space"]["files"]
+    assert f"{files['app.py']:>14,}  app.py, of the Space\n" in left.out
+    assert "no Space was sent\n" in left.out
+    assert hub.received == []
+
+
+def test_a_plain_model_has_no_page(run, run_folder, hub, unchecked):
+    left = run("push", run_folder, "me/it", "--license", "mit", "--space", "--plain")
+    assert (left.code, left.err.split(",")[0]) == (1, "error: --space shows windows")
+    assert hub.received == []
