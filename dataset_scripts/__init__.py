@@ -17,11 +17,15 @@ To add a corpus, put a file here (its name is the corpus' name on the command li
     def main() -> None:
         run_script(sys.modules[__name__])  # from hf_dialects.data.prepare
 
+Labels that are more than a few stand in a table beside the script, {corpus}_….tsv with a header, read by `table`.
+
 Rows carry the columns of the corpus schema and any others; a row's `split` puts it into a split of that name.
 Keyword-only parameters of `rows`, their defaults text, numbers or tuples, are options: KEY=VALUE on the command line.
 """
 
+import csv
 from importlib import import_module
+from importlib.resources import files
 from pkgutil import iter_modules
 from types import ModuleType
 
@@ -45,3 +49,9 @@ def script(name: str) -> ModuleType:
             "A new one is one file, see dataset_scripts/__init__.py"
         )
     return import_module(f"{__name__}.{name}")
+
+
+def table(name: str) -> list[dict[str, str]]:
+    """Rows of `{name}.tsv` beside the scripts, by the columns of its header, as text."""
+    text = files(__name__).joinpath(f"{name}.tsv").read_text("utf-8")
+    return list(csv.DictReader(text.splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))

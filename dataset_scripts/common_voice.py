@@ -29,6 +29,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from hf_dialects.dataset_scripts import table
+
 from hf_dialects.data.prepare import run_script
 from hf_dialects.errors import CorpusError
 
@@ -129,8 +131,7 @@ def label_of(line: dict[str, str], label: str, additions: str = "leave") -> tupl
 @cache
 def accents(locale: str) -> dict[str, str]:
     """Text or code of an accent on the contributors' list of a locale → its name; empty for locales without a table."""
-    text = Path(__file__).with_name("common_voice_accents.tsv").read_text("utf-8")
-    known = [row for row in csv.DictReader(text.splitlines(), delimiter="\t") if row["locale"] == locale]
+    known = [row for row in table("common_voice_accents") if row["locale"] == locale]
     return {row[key]: row["name"] for row in known for key in ("accent", "code")}
 
 

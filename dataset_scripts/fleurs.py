@@ -29,6 +29,8 @@ from itertools import groupby
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
 
+from hf_dialects.dataset_scripts import table
+
 from hf_dialects.data.folders import canonical_split
 from hf_dialects.data.prepare import run_script
 from hf_dialects.data.randomness import generator
@@ -42,26 +44,7 @@ CITATION = (
 RECORDINGS = None  # it depends on the options
 SHARING = "allowed"
 
-AREAS = {
-    "Western Europe": (
-        "ast_es bs_ba ca_es hr_hr da_dk nl_nl en_us fi_fi fr_fr gl_es de_de el_gr hu_hu is_is ga_ie it_it kea_cv lb_lu "
-        "mt_mt nb_no oc_fr pt_br es_419 sv_se cy_gb"
-    ),
-    "Eastern Europe": (
-        "hy_am be_by bg_bg cs_cz et_ee ka_ge lv_lv lt_lt mk_mk pl_pl ro_ro ru_ru sr_rs sk_sk sl_si uk_ua"
-    ),
-    "Central Asia, Middle East, North Africa": (
-        "ar_eg az_az he_il kk_kz ky_kg mn_mn ps_af fa_ir ckb_iq tg_tj tr_tr uz_uz"
-    ),
-    "Sub-Saharan Africa": (
-        "af_za am_et ff_sn lg_ug ha_ng ig_ng kam_ke ln_cd luo_ke nso_za ny_mw om_et sn_zw so_so sw_ke umb_ao wo_sn "
-        "xh_za yo_ng zu_za"
-    ),
-    "South Asia": "as_in bn_in gu_in hi_in kn_in ml_in mr_in ne_np or_in pa_in sd_in ta_in te_in ur_pk",
-    "South-East Asia": "my_mm ceb_ph fil_ph id_id jv_id km_kh lo_la ms_my mi_nz th_th vi_vn",
-    "CJK": "cmn_hans_cn yue_hant_hk ja_jp ko_kr",
-}
-AREA_OF = {language: area for area, languages in AREAS.items() for language in languages.split()}
+AREA_OF = {row["language"]: row["area"] for row in table("fleurs_languages")}
 PARTS = {"train": "train", "dev": "validation", "test": "test"}  # as the corpus names it: our split
 COLUMNS = ("id", "file_name", "raw_transcription", "transcription", "characters", "num_samples", "gender")
 READINGS = ("one", "all")

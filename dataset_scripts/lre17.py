@@ -35,6 +35,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from hf_dialects.dataset_scripts import table
+
 from hf_dialects.data.prepare import run_script
 from hf_dialects.errors import CorpusError
 
@@ -46,14 +48,7 @@ CITATION = (
 RECORDINGS = 16_205 + 3_661 + 25_451
 SHARING = "refused: the LDC lends its corpora to those who sign its agreement, and they may not pass them on"
 
-CLUSTERS = {
-    "Arabic": ("ara-acm", "ara-apc", "ara-ary", "ara-arz"),
-    "Chinese": ("zho-cmn", "zho-nan"),
-    "English": ("eng-gbr", "eng-usg"),
-    "Iberian": ("por-brz", "spa-car", "spa-eur", "spa-lac"),
-    "Slavic": ("qsl-pol", "qsl-rus"),
-}
-CLUSTER_OF = {dialect: cluster for cluster, dialects in CLUSTERS.items() for dialect in dialects}
+CLUSTER_OF = {row["language_code"]: row["cluster"] for row in table("lre17_languages")}
 TABLES = {  # part: its tables, of which a copy has one
     "train": ("filename_language_key.tab", "train_info.tab"),
     "dev": ("lre17_dev_segments.key", "dev_info.tab"),

@@ -20,6 +20,8 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from hf_dialects.dataset_scripts import table
+
 from hf_dialects.data.audio import duration_s
 from hf_dialects.data.folders import AUDIO_SUFFIXES
 from hf_dialects.data.manifest import SUFFIXES, read_rows
@@ -36,27 +38,13 @@ RECORDINGS = 81_279 + 8_242 + 8_241  # of the 17 regions with three or more citi
 SHARING = "refused: the project lets its recordings be heard on its site and states no licence to pass them on"
 MEAN_S = 1.66
 TWO_SPEAKERS = ("Sicilia", "aidone")
+PUBLISHED = {  # cities by the acronym of their region
+    "abr": 10, "bas": 14, "cal": 4, "cam": 1, "eml": 3, "fvg": 28, "laz": 1, "lig": 14, "lom": 25, "mar": 0,
+    "mol": 17, "pie": 24, "pug": 10, "sar": 19, "sic": 16, "tos": 10, "tre": 32, "umb": 14, "vda": 10, "ven": 35,
+}  # fmt: skip
 CITIES = {  # acronym: Italian name, other names, published cities
-    "abr": ("Abruzzo", ("Abruzzi",), 10),
-    "bas": ("Basilicata", ("Lucania",), 14),
-    "cal": ("Calabria", (), 4),
-    "cam": ("Campania", (), 1),
-    "eml": ("Emilia-Romagna", (), 3),
-    "fvg": ("Friuli-Venezia Giulia", ("Friuli",), 28),
-    "laz": ("Lazio", ("Latium",), 1),
-    "lig": ("Liguria", (), 14),
-    "lom": ("Lombardia", ("Lombardy",), 25),
-    "mar": ("Marche", ("The Marches",), 0),
-    "mol": ("Molise", (), 17),
-    "pie": ("Piemonte", ("Piedmont",), 24),
-    "pug": ("Puglia", ("Apulia",), 10),
-    "sar": ("Sardegna", ("Sardinia",), 19),
-    "sic": ("Sicilia", ("Sicily",), 16),
-    "tos": ("Toscana", ("Tuscany",), 10),
-    "tre": ("Trentino-Alto Adige", ("Trentino-South Tyrol", "Trentino-Alto Adige/Südtirol", "Trentino"), 32),
-    "umb": ("Umbria", (), 14),
-    "vda": ("Valle d'Aosta", ("Aosta Valley", "Vallée d'Aoste"), 10),
-    "ven": ("Veneto", (), 35),
+    row["acronym"]: (row["region"], tuple(filter(None, row["other_names"].split("|"))), PUBLISHED[row["acronym"]])
+    for row in table("vivaldi_regions")
 }
 ACRONYMS = {name: acronym for acronym, (name, _, _) in CITIES.items()}
 ITALY = {"latitude": (35.0, 47.5), "longitude": (6.0, 19.0)}

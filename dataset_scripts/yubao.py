@@ -29,7 +29,11 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
+
+from hf_dialects.dataset_scripts import table
 
 from hf_dialects.data.audio import duration_s
 from hf_dialects.data.folders import AUDIO_SUFFIXES
@@ -48,19 +52,11 @@ SHARING = "refused: the platform lets its recordings be heard and forbids passin
 SENTENCES = 50
 HOURS = 6.75
 
-LISTED = {
-    "zh_standard": "11127",
-    "zh_dialect": "03E88 05298 05946 06F90 07914 10G68 13C82 14212 16C04 24C62 24J29",
-    "gan": "18358 18924 18930 18935 18941 18E29 18E38 18E40 18E42 18J76 18J89",
-    "hsn": "26516 26A35 26A46 26A50 26A53 26A58 26D49 26D56 26J38 26J48 26J51",
-    "min": "02G35 02G36 02G45 02G47 02G49 02G51 15556 15972 15978 15981 15F39",
-    "hak": "02A16 15233 15971 15979 15F44 15F47 15F52 15F54 15F56 15J08 15J16",
-    "yue": "01803 01C83 01E10 15975 15991 15F41 15F42 15F57 15J11 15J14 32C89",
-    "wuu": "04G89 04G90 04G94 04G96 04G97 04G98 04G99 08207 08961 10G71 10G84",
-}
-SITES = {subgroup: tuple(sites.split()) for subgroup, sites in LISTED.items()}
-NAMESAKES = {"15223": "15991", "26J45": "26D56"}  # site → the site of the same name that is taken before it
-SUBGROUP_OF = {site: subgroup for subgroup, sites in SITES.items() for site in sites}
+LISTED = table("yubao_sites")
+SITES = {name: tuple(row["site_id"] for row in found) for name, found in groupby(LISTED, itemgetter("subgroup"))}
+# site → the site of the same name that is taken before it
+NAMESAKES = {row["site_id_of_namesake"]: row["site_id"] for row in LISTED if row["site_id_of_namesake"]}
+SUBGROUP_OF = {row["site_id"]: row["subgroup"] for row in LISTED}
 SUBGROUP_OF |= {namesake: SUBGROUP_OF[site] for namesake, site in NAMESAKES.items()}
 
 NAME = re.compile(r"(?P<speaker>(?P<site>[0-9A-Z]{5})\w*?)yf(?P<sentence>\d{4})")

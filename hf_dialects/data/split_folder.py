@@ -16,10 +16,11 @@ SHARED = (*GROUPS, "sentence_id")
 
 
 def join_splits(corpus):
-    """The rows of all splits, in their order; a `Dataset` as it is."""
-    from datasets import DatasetDict, concatenate_datasets
+    """The rows of all splits, in their order; a corpus or stream without splits as it is."""
+    from datasets import DatasetDict, IterableDatasetDict, concatenate_datasets
 
-    return concatenate_datasets(list(corpus.values())) if isinstance(corpus, DatasetDict) else corpus
+    split = isinstance(corpus, DatasetDict | IterableDatasetDict)
+    return concatenate_datasets(list(corpus.values())) if split else corpus
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from hf_dialects.data.splits import SPLITS
 from hf_dialects.errors import CorpusError
 from hf_dialects.hub.dataset_pseudonyms import Pseudonyms
 
-COORDINATES = ("latitude", "longitude")
+DEGREES = re.compile(r"(^|_)(lat|latitude|lon|lng|longitude)(_|$)")  # in the names of columns
+PLACES = re.compile(r"(^|_)(gps|coords?|coordinates?|geometry|geojson|wkt)(_|$)")
 DECIMALS = 1  # of a degree: some 11 km to the north
 
 
@@ -31,8 +32,11 @@ class Columns:
     features: object
 
     def values(self, name: str) -> list | None:
-        """Values in row order; None where there is no such column."""
-        return self.table[name].to_pylist() if name in self.table.column_names else None
+        """Values in row order, labels by their names; None where there is no such column."""
+        if name not in self.table.column_names:
+            return None
+        values, names = self.table[name].to_pylist(), getattr(self.features[name], "names", None)
+        return [None if one is None or one < 0 else names[one] for one in values] if names else values
 
     def with_column(self, name: str, values: list, feature) -> "Columns":
         """With other values in a column that is there."""
@@ -59,10 +63,34 @@ class Columns:
             found = found.with_column(name, values, Value("string"))
         return found
 
+    def coordinates(self) -> list[str]:
+        """Columns that hold degrees, by their names and types.
+
+        Raises:
+            CorpusError: a column seems to hold coordinates in a form that cannot be rounded.
+        """
+        found = []
+        for name, feature in self.features.items():
+            words = re.sub("(?<=[a-z])(?=[A-Z])", "_", name).casefold()
+            if not DEGREES.search(words) and not PLACES.search(words):
+                continue
+            if DEGREES.search(words) and getattr(feature, "dtype", "").startswith("float"):
+                found.append(name)
+            elif any(one is not None for one in self.values(name)):
+                raise CorpusError(
+                    f"column {name} may hold exact coordinates, and as {getattr(feature, 'dtype', 'a structure')} it "
+                    "cannot be rounded: put them into the columns latitude and longitude, or share with --exact-places"
+                )
+        return found
+
     def rounded(self) -> "Columns":
-        """With coordinates to a tenth of a degree."""
+        """With coordinates to a tenth of a degree.
+
+        Raises:
+            CorpusError: see `coordinates`.
+        """
         found = self
-        for name in (name for name in COORDINATES if name in self.features):
+        for name in self.coordinates():
             values = [None if one is None else float(np.round(one, DECIMALS)) for one in self.values(name)]
             found = found.with_column(name, values, self.features[name])
         return found

@@ -13,23 +13,24 @@ import numpy as np
 from huggingface_hub import get_token
 
 from hf_dialects.data.split_folder import write_records
+from hf_dialects.data.splits import SPLITS
 from hf_dialects.errors import CorpusError, DialectError
 from hf_dialects.hub.card import CARD
 from hf_dialects.hub.contents import listing, refuse_private
 from hf_dialects.hub.dataset_card import Shared, write_card
-from hf_dialects.hub.dataset_columns import COORDINATES, Columns, parquet_files, read_columns
+from hf_dialects.hub.dataset_columns import Columns, parquet_files, read_columns
 from hf_dialects.hub.dataset_facts import Facts, licence_to_share
 from hf_dialects.hub.dataset_key import FILE, read_key
 from hf_dialects.hub.dataset_licence import COLUMN, shared_rows
-from hf_dialects.hub.dataset_pseudonyms import Pseudonyms, personal_columns
-from hf_dialects.hub.dataset_shards import Recordings, write_shards
-from hf_dialects.hub.dataset_transfer import send_dataset
+from hf_dialects.hub.dataset_pseudonyms import SHORT, Pseudonyms, holds, personal_columns
+from hf_dialects.hub.dataset_shards import Recordings, refuse_foreign, write_shards
 from hf_dialects.hub.push import Pushed, check_target
-from hf_dialects.hub.transfer import write_manifest
+from hf_dialects.hub.transfer import send, write_manifest
 
 MAPPING = "pseudonyms.csv"
 BUILDING = "hub.part"  # in the corpus' folder: what goes up, removed at the end
 SPLIT = "split"  # folder of the certificate
+MARK = "pseudonyms"  # in the manifest: the mark of their key; None where ids are those of the source
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def push_dataset(
 
     Raises:
         CorpusError: the corpus may not be shared, or its folder is not one; a recording is not inside, or names its
-            speaker in a tag.
+            speaker in a tag; a split is named after a speaker, or coordinates cannot be rounded.
         DialectError: no license, no such owner, no token; a token or a path of this machine in what would go up; a
             repository that is seen by others than asked for, or the Hub cannot be reached.
     """
@@ -91,24 +92,32 @@ def push_dataset(
     if refused:
         report(f"{refused.total():,} recordings stay here, their licence keeps them: {', '.join(refused)}")
     seen = {name: part.columns.kept(part.kept) for name, part in parts.items()}
-    replaced, secrets = [], [token]
+    replaced, secrets, mark = [], [token], None
     if not keep_ids:
         pseudonyms = Pseudonyms(read_key(Path(id_key) if id_key else folder / FILE, report))
         secrets.append(pseudonyms.key.hex())
+        mark = pseudonyms.mark
         replaced = _personal(seen, report)
+        _refuse_named_splits(parts)
         seen = {name: columns.pseudonymised(replaced, pseudonyms) for name, columns in seen.items()}
         pseudonyms.write(folder / MAPPING)
         report(f"pseudonyms in {', '.join(replaced)}; {folder / MAPPING} says whose, and stays here")
+    rounded = []
     if not exact_places:
+        rounded = [name for name in next(iter(seen.values())).coordinates() if _any(seen, name)]
         seen = {name: columns.rounded() for name, columns in seen.items()}
     places = [folder.absolute(), folder.resolve(), Path.home(), Path.home().resolve()]
     _search(seen, secrets, places)
     with _building(folder) as building, TemporaryDirectory(prefix="hf-dialects-push-") as place:
         (building / "data").mkdir()
-        sizes = {}
+        sizes, tagged = {}, Counter()
+        private = [*secrets, *(str(one) for one in places if len(one.parts) > 1)]
         for name, part in parts.items():
-            hidden = None if keep_ids else part.columns.values("speaker")
-            sizes[name] = write_shards(Recordings(part.files, part.kept, hidden), seen[name], name, building / "data")
+            recordings = Recordings(part.files, part.kept, _hidden(part.columns, replaced), private)
+            sizes[name], found = write_shards(recordings, seen[name], name, building / "data")
+            tagged += found
+        for name, n in tagged.items():
+            report(f"warning: {n:,} recordings have a tag {name}, which goes up with them: see that it names nobody")
         texts = Path(place)
         splits = {name: columns.dataset() for name, columns in seen.items()}
         shared = Shared(
@@ -118,16 +127,22 @@ def push_dataset(
             files_bytes=sum(size for _, size in listing(building)),
             records=_records(splits, folder, texts / SPLIT),
             replaced=replaced,
-            rounded=[] if exact_places else [name for name in COORDINATES if _any(seen, name)],
-            refused=refused,
+            rounded=rounded,
+            refused=_nameless(refused, parts),
             options=options,
         )
         (texts / CARD).write_text(write_card(shared, facts, repo_id, license), "utf-8")
         refuse_private(texts, secrets, places)
         shutil.copytree(texts, building, dirs_exist_ok=True)
-        write_manifest(building)
+        write_manifest(building, **{MARK: mark})
         files = listing(building)
-        url = send_dataset(building, repo_id, public, token, endpoint)
+
+        def check(found: set[str], manifest: Mapping) -> None:
+            refuse_foreign(found, {*manifest.get("files", ()), *dict(files)}, repo_id)
+            if (earlier := manifest.get(MARK, mark)) != mark:
+                report(_changed_ids(earlier, mark))
+
+        url = send(building, repo_id, public, token, endpoint, repo_type="dataset", check=check)
     return Pushed(repo_id, files, [] if keep_ids else [FILE, MAPPING], url)
 
 
@@ -164,7 +179,53 @@ def _read(folder: Path, facts: Facts) -> tuple[dict[str, Part], Counter]:
             f"no recording of {folder} may be shared ({', '.join(f'{one}: {n}' for one, n in refused.items())}): "
             f"{facts.reason or 'their licences say so'}"
         )
+    features = {name: part.columns.features for name, part in parts.items()}
+    first, known = next(iter(features.items()))
+    for name, others in features.items():
+        if differing := [one for one in {**known, **others} if known.get(one) != others.get(one)]:
+            raise CorpusError(f"splits {first} and {name} differ in column {differing[0]}: prepare them together")
+    if not hasattr(known["dialect"], "names"):
+        raise CorpusError(f"the dialects of {folder} are no class labels: give a folder that hf-dialects prepare wrote")
     return parts, refused
+
+
+def _hidden(columns: Columns, replaced: Sequence[str]) -> list[set[str]]:
+    """Of every row what its pseudonyms stand for, and the last part of what is a path."""
+    values = [columns.values(name) for name in replaced]
+    texts = [[str(one[row]) for one in values if one[row] is not None] for row in range(columns.table.num_rows)]
+    return [{name for text in row for name in (text, text.rsplit("/", 1)[-1])} for row in texts]
+
+
+def _speakers(parts: Mapping[str, Part]) -> set[str]:
+    found = {str(one) for part in parts.values() for one in part.columns.values("speaker") or () if one is not None}
+    return {one for one in found if len(one) >= SHORT}
+
+
+def _refuse_named_splits(parts: Mapping[str, Part]) -> None:
+    for name in parts.keys() - set(SPLITS):
+        if any(holds(name, one) for one in _speakers(parts)):
+            raise CorpusError(
+                f"the split {name} is named after a speaker, as its files and the card would be: rename "
+                f"{parts[name].files[0].name}, or share with --keep-ids"
+            )
+
+
+def _nameless(licences: Mapping[str, int], parts: Mapping[str, Part]) -> Counter:
+    """Licences for the card, without those that name a speaker."""
+    found, speakers = Counter(), _speakers(parts) if licences else ()
+    for name, n in licences.items():
+        found["another one" if any(holds(name, one) for one in speakers) else name] += n
+    return found
+
+
+def _changed_ids(earlier: str | None, mark: str | None) -> str:
+    if earlier is None:
+        return "warning: an earlier push published the ids of the source: they stay in the repository's history"
+    now = "the ids of the source" if mark is None else "pseudonyms by another key"
+    return (
+        f"warning: an earlier push had pseudonyms by one key, this one has {now}: splits and results that were stored "
+        "by the earlier ids no longer fit"
+    )
 
 
 def _personal(splits: Mapping[str, Columns], report: Callable[[str], None]) -> list[str]:

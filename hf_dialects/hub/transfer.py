@@ -1,8 +1,8 @@
-"""Files to a model repository, over a network that fails now and then."""
+"""Files to a repository on the Hub, over a network that fails now and then."""
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +15,8 @@ from hf_dialects.errors import DialectError
 from hf_dialects.hub.contents import listing
 
 MANIFEST = "hf-dialects.json"  # in the repository: which of its files a push wrote
+MESSAGES = {"model": "Model, results and card", "dataset": "Corpus and card", "space": "Page for recordings"}
+SPACE_SDK = "gradio"
 WAITS = (1, 2, 4, 8, 16)  # seconds between tries
 PASSING = (408, 429, *range(500, 600))  # answers that another try may change
 REFUSALS = {
@@ -28,11 +30,25 @@ REFUSALS = {
 Answer = TypeVar("Answer")
 
 
-def send(folder: Path, repo_id: str, public: bool, token: str, endpoint: str | None = None) -> str:
-    """Send all files of a folder to a model repository, in one commit; what is there already is not sent again.
+def send(
+    folder: Path,
+    repo_id: str,
+    public: bool,
+    token: str,
+    endpoint: str | None = None,
+    *,
+    repo_type: str = "model",
+    check: Callable[[set[str], Mapping], None] | None = None,
+) -> str:
+    """Send all files of a folder to a repository, in one commit; what is there already is not sent again.
 
     Files that an earlier push wrote, by its manifest, and this one does not have are removed in the same commit; others
     stay. Tries again, later and later, where the Hub fails or the connection is cut.
+
+    Args:
+        repo_type: "model", "dataset" or "space", which is then one of Gradio.
+        check: called with the paths that are in the repository and the manifest of the last push, empty where there is
+            none, before anything is sent; it refuses by raising.
 
     Returns:
         address of the commit.
@@ -42,43 +58,48 @@ def send(folder: Path, repo_id: str, public: bool, token: str, endpoint: str | N
             repository exists and is seen by others than `public` says.
     """
     api = HfApi(endpoint=endpoint, token=token)
-    _patiently(lambda: api.create_repo(repo_id, private=not public, exist_ok=True), repo_id)
-    found = _patiently(lambda: api.model_info(repo_id), repo_id)
-    private = found.private
-    if private and public:
+    sdk = SPACE_SDK if repo_type == "space" else None
+    options = {"repo_type": repo_type, "private": not public, "exist_ok": True, "space_sdk": sdk}
+    _patiently(lambda: api.create_repo(repo_id, **options), repo_id)
+    found = _patiently(lambda: api.repo_info(repo_id, repo_type=repo_type), repo_id)
+    if found.private and public:
         raise DialectError(f"{repo_id} exists and is private: publish it in its settings first, or leave out --public")
-    if not private and not public:
+    if not found.private and not public:
         raise DialectError(f"{repo_id} exists and is public: push with --public, or to another repository")
 
-    paths = [path for path, _ in listing(folder)]
-    earlier = _patiently(lambda: _manifest(api, repo_id), repo_id) if MANIFEST in _paths(found) else set()
-    stale = earlier - set(paths)
+    paths, there = [path for path, _ in listing(folder)], _paths(found)
+    manifest = _patiently(lambda: _manifest(api, repo_id, repo_type), repo_id) if MANIFEST in there else {}
+    if check is not None:
+        check(there, manifest)
+    stale = set(manifest.get("files", ())) - set(paths)
 
     def commit():
         # operations remember that they were sent, and files may be gone by an answer that was lost: each try is new
         operations = [CommitOperationAdd(path, str(folder / path)) for path in paths]
-        gone = stale and stale & _paths(api.model_info(repo_id))
+        gone = stale and stale & _paths(api.repo_info(repo_id, repo_type=repo_type))
         operations += [CommitOperationDelete(path) for path in sorted(gone)]
-        return api.create_commit(repo_id, operations, commit_message="Model, results and card")
+        return api.create_commit(repo_id, operations, commit_message=MESSAGES[repo_type], repo_type=repo_type)
 
     return _patiently(commit, repo_id).commit_url
 
 
-def write_manifest(folder: Path) -> None:
-    """Write into a folder which files it holds, so that a later push knows what it may remove."""
+def write_manifest(folder: Path, **notes) -> None:
+    """Write into a folder which files it holds, so that a later push knows what it may remove, and notes for it."""
     files = sorted({path for path, _ in listing(folder)} | {MANIFEST})
-    (folder / MANIFEST).write_text(json.dumps({"files": files}, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    text = json.dumps({"files": files, **notes}, indent=1, ensure_ascii=False) + "\n"
+    (folder / MANIFEST).write_text(text, "utf-8")
 
 
-def _manifest(api: HfApi, repo_id: str) -> set[str]:
-    """Files that the last push wrote; none where somebody has spoilt the manifest."""
-    url = hf_hub_url(repo_id, MANIFEST, endpoint=api.endpoint)
+def _manifest(api: HfApi, repo_id: str, repo_type: str) -> dict:
+    """What the last push wrote of itself; nothing where somebody has spoilt the manifest."""
+    url = hf_hub_url(repo_id, MANIFEST, repo_type=repo_type, endpoint=api.endpoint)
     answer = get_session().get(url, headers=build_hf_headers(token=api.token), follow_redirects=True)
     hf_raise_for_status(answer)
     try:
-        return {one for one in answer.json()["files"] if isinstance(one, str)}
+        content = answer.json()
+        return {**content, "files": [one for one in content["files"] if isinstance(one, str)]}
     except (ValueError, KeyError, TypeError):
-        return set()
+        return {}
 
 
 def _paths(info) -> set[str]:

@@ -40,6 +40,13 @@ class AsrTrainingArguments(DialectTrainingArguments):
         default=0.5,
         metadata={"help": "With average_weights_every: share of the training after which weights count in the mean."},
     )
+    regularisers: dict | None = field(
+        default=None,
+        metadata={
+            "help": "Balancer and Whiten on activations: balancer, whiten, first_batch, see training.regularisers; "
+            "{} = both from the start of their schedules, null = neither."
+        },
+    )
     optimiser: str = field(default="scaled_adam", metadata={"help": "scaled_adam, or adamw."})
     metric_for_best_model: str | None = field(default="cer", metadata={"help": "cer, wer or loss, on validation."})
 

@@ -1,6 +1,7 @@
 """Trainer for speech recognition, and for speech translation beside it."""
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from hf_dialects.metrics.error_rates import character_error_rate, word_error_rat
 from hf_dialects.models.decoding_zipformer import greedy_search, padded
 from hf_dialects.training.asr_arguments import AsrTrainingArguments
 from hf_dialects.training.averaged_weights import AVERAGED_WEIGHTS
+from hf_dialects.training.regularisers import build_regularisers
 from hf_dialects.training.trainer import DialectTrainer
 
 __all__ = ["BEFORE_AVERAGE", "AsrTrainer", "KeepMean"]
@@ -66,10 +68,21 @@ class AsrTrainer(DialectTrainer):
         super().__init__(model, args, feature_extractor, train_dataset, eval_dataset, **kwargs)
         self.data_collator = UtteranceCollator(feature_extractor.padding_value)
         self.tokenizer = tokenizer
+        self._regularisers = None
+        if args.regularisers is not None:
+            seconds = args.batch_seconds * args.gradient_accumulation_steps
+            self._regularisers = build_regularisers(model, args.regularisers, args.seed, seconds)
+
+    def train(self, *args, **kwargs):
+        """As `DialectTrainer`; activations are regularised until it ends."""
+        with self._regularisers or nullcontext():
+            return super().train(*args, **kwargs)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The weighted sum of the losses, whose parts go to the log."""
         inputs = {name: value for name, value in inputs.items() if name != "row"}
+        if self._regularisers is not None:
+            self._regularisers.step = self.state.global_step
         outputs = model(**inputs, step=self.state.global_step if model.training else None)
         if model.training:
             self._last_loss = outputs.loss.detach()

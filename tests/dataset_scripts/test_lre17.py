@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from hf_dialects.dataset_scripts import script
-from hf_dialects.dataset_scripts.lre17 import CLUSTERS, RECORDINGS, rows
+from hf_dialects.dataset_scripts import script, table
+from hf_dialects.dataset_scripts.lre17 import CLUSTER_OF, RECORDINGS, rows
 
 from hf_dialects.data.audio import decode
 from hf_dialects.data.load import load_corpus
@@ -96,7 +96,7 @@ def test_rows_are_complete_and_the_same_again(source):
     assert first == list(rows(source))
     assert [row["split"] for row in first] == ["train"] * 4 + ["validation"] * 3 + ["test"] * 2
     assert RECORDINGS == 45_317
-    assert sum(map(len, CLUSTERS.values())) == 14
+    assert len(CLUSTER_OF) == len(table("lre17_languages")) == 14
 
 
 def test_pieces_of_one_training_recording_share_it(source):

@@ -50,11 +50,28 @@ def test_the_mapping_is_for_the_owner_alone(tmp_path):
         ("word", ["banner", "annex", "bobbin", "b", "ann2"], False),
         ("take", [1, 2, 1, 2, 1], False),
         ("site", ["ann", "ann", "bo", "bo", "bo"], False),
+        ("turns", [[{"who": "Ann"}], [], None, [{"who": "x"}], None], True),
+        ("interviewer", ["nobody", "nobody", "ann", "nobody", None], True),
+        ("sentence_id", ["ann_1", "ann_2", "bo_1", "bo_2", "x"], True),
+        ("sentence_id", ["s1", "s2", "s1", "s2", "s1"], False),
+        ("file_name", ["1.wav", "2.wav", "3.wav", "4.wav", "5.wav"], True),
+        ("word", ["one", "two", "one", "two", "bo"], False),
     ],
 )
 def test_columns_that_hold_the_speaker_are_personal(name, values, personal):
     found, _ = personal_columns({"id": list("abcde"), "speaker": WHO, name: values})
     assert found == ["id", "speaker", *([name] if personal else [])]
+
+
+def test_what_holds_its_row_s_id_is_personal():
+    columns = {"id": ["tapes/tape17", "tapes/tape18"], "speaker": ["1", "2"], "text": ["of tape17", ""]}
+    columns |= {"note": ["see TAPE17.cha", ""], "sentence_id": ["tape17-1", "tape18-1"], "room": ["tape", "tapes"]}
+    assert personal_columns(columns) == (["id", "speaker", "note", "sentence_id"], {})
+
+
+def test_a_key_has_a_mark_that_is_no_pseudonym():
+    assert Pseudonyms(KEY).mark == hmac.new(KEY, b"", sha256).hexdigest()[:20]
+    assert Pseudonyms(KEY).mark != Pseudonyms(bytes(32)).mark
 
 
 def test_long_ids_count_within_words_and_short_ones_only_where_every_row_holds_them():

@@ -13,7 +13,9 @@ import loopback_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from huggingface_hub import DatasetCard, constants
+import soundfile
+from datasets import ClassLabel, Dataset, Features
+from huggingface_hub import DatasetCard, DatasetCardData, constants
 from loopback_hub import READER, WRITER
 from sharable import PEOPLE, TAKES, prepared, script, share, tables
 
@@ -27,7 +29,7 @@ REPO = "me/villages"
 READ_BACK = """
 import contextlib, io, json, re, sys
 from hashlib import sha256
-from datasets import load_dataset
+from datasets import get_dataset_config_names, load_dataset
 from huggingface_hub import hf_hub_download
 
 repo, without_package = sys.argv[1], {}
@@ -40,6 +42,9 @@ def told(splits):
     }
     return {"rows": rows, "names": features["dialect"].names, "features": repr(features)}
 
+named = load_dataset(repo, "default", split="test")
+assert get_dataset_config_names(repo) == ["default"]
+assert named["id"] == load_dataset(repo, split="test")["id"]
 answers = {"datasets": told(load_dataset(repo)), "streamed": told(load_dataset(repo, streaming=True))}
 printed = io.StringIO()
 with contextlib.redirect_stdout(printed):
@@ -152,6 +157,8 @@ def test_leakage_is_that_of_the_corpus(hub, pushed, corpus):
 def test_the_card_counts_says_what_crosses_and_is_valid(hub, pushed, source):
     content = hub.repositories["dataset", REPO].files["README.md"].decode()
     header = DatasetCard(content).data.to_dict()
+    assert DatasetCardData(**header).to_dict() == header
+    assert header["configs"][0]["config_name"] == "default"
     assert (header["license"], header["language"]) == ("cc-by-4.0", ["de"])
     assert (header["task_categories"], header["size_categories"]) == (["audio-classification"], ["n<1K"])
     assert {one["name"]: one["num_examples"] for one in header["dataset_info"]["splits"]} == {
@@ -273,6 +280,28 @@ def changed(folder, **columns) -> Path:
     return prepared(folder, rows=rows)
 
 
+def changed_audio(folder, audio) -> Path:
+    """The prepared corpus with the audio that `audio` makes of every row."""
+
+    def rows(source):
+        from sharable import rows
+
+        yield from ({**row, "audio": {"bytes": audio(row), "path": row["audio"]["path"]}} for row in rows(source))
+
+    return prepared(folder, rows=rows)
+
+
+def tagged(path: str, **tags) -> bytes:
+    """The recording with tags."""
+    wave, rate = soundfile.read(path)
+    content = io.BytesIO()
+    with soundfile.SoundFile(content, "w", rate, 1, format="WAV") as file:
+        for name, text in tags.items():
+            setattr(file, name, text)
+        file.write(wave)
+    return content.getvalue()
+
+
 def test_a_corpus_of_which_no_recording_may_be_shared(hub, tmp_path):
     corpus = changed(tmp_path, license="all rights reserved")
     with pytest.raises(CorpusError, match=r"no recording of .* may be shared \(all rights reserved: 24\)"):
@@ -303,9 +332,106 @@ def test_a_recording_whose_tags_name_its_speaker_is_refused(hub, tmp_path):
 
     path = corpora.tone(tmp_path / "source" / f"{PEOPLE[5]}_1.wav")
     path.write_bytes(path.read_bytes() + f"LISTxxxxINFOIART{PEOPLE[5]}".encode())
-    with pytest.raises(CorpusError, match=f"recording of speaker {PEOPLE[5]} .* names the speaker"):
+    with pytest.raises(CorpusError, match=rf"the file of a recording \(\w{{20}} on the Hub\) names {PEOPLE[5]}"):
         share(prepared(tmp_path), hub, "me/none")
     assert not (tmp_path / "out" / "hub.part").exists()
+
+
+@pytest.mark.parametrize(("secret", "options"), [(WRITER, {"keep_ids": True}), (str(Path.home() / "x.wav"), {})])
+def test_a_recording_whose_tags_hold_a_token_or_a_path_is_refused(hub, tmp_path, secret, options):
+    corpus = changed_audio(tmp_path, lambda row: tagged(row["audio"]["path"], comment=f"from {secret}"))
+    with pytest.raises(DialectError, match="holds an access token or a path of this machine") as refused:
+        share(corpus, hub, "me/none", **options)
+    assert secret not in str(refused.value)
+    assert ("dataset", "me/none") not in hub.repositories
+
+
+def test_tags_that_name_nobody_known_are_told(hub, tmp_path):
+    _, told = share(changed_audio(tmp_path, lambda row: tagged(row["audio"]["path"], artist="Ada L.")), hub, "me/tags")
+    assert "warning: 23 recordings have a tag artist, which goes up with them: see that it names nobody" in told
+
+
+def test_what_follows_a_dot_in_the_name_of_a_file_stays_here(hub, corpus, tmp_path):
+    def path_of(cell):
+        return cell | {"path": "take.AdaLovelace"}
+
+    table = pq.read_table(corpus / "data" / "test-00000-of-00001.parquet")
+    cells = pa.array([path_of(one) for one in table["audio"].to_pylist()], table.schema.field("audio").type)
+    column = table.column_names.index("audio")
+    pq.write_table(table.set_column(column, table.schema.field("audio"), cells), tmp_path / "test.parquet")
+    share(tmp_path, hub, "me/dots")
+    assert all(row["audio"]["path"] == row["id"] for row in tables(hub, "me/dots")["test"])
+
+
+def test_another_key_than_that_of_the_last_push_is_told(hub, corpus, tmp_path):
+    def warnings(**options):
+        return [
+            one for one in share(corpus, hub, "me/keys", **options)[1] if one.startswith("warning: an earlier push")
+        ]
+
+    assert warnings(id_key=tmp_path / "one.key") == warnings(id_key=tmp_path / "one.key") == []
+    (changed,) = warnings(id_key=tmp_path / "two.key")
+    assert "had pseudonyms by one key, this one has pseudonyms by another key" in changed
+    (open_now,) = warnings(keep_ids=True)
+    assert "this one has the ids of the source" in open_now
+    (closed_again,) = warnings(id_key=tmp_path / "two.key")
+    assert "published the ids of the source: they stay in the repository's history" in closed_again
+    manifest = hub.repositories["dataset", "me/keys"].files["hf-dialects.json"].decode()
+    assert (tmp_path / "two.key").read_text().strip() not in manifest
+
+
+def test_a_split_that_is_named_after_a_speaker_is_refused(hub, corpus, tmp_path):
+    for name in ("train", "test"):
+        table = pq.read_table(corpus / "data" / f"{name}-00000-of-00001.parquet")
+        pq.write_table(table, tmp_path / f"{'HannahHoech' if name == 'test' else name}.parquet")
+    with pytest.raises(CorpusError, match=r"the split HannahHoech is named after a speaker.* rename HannahHoech\.parq"):
+        share(tmp_path, hub, "me/none")
+
+
+def test_a_licence_that_names_a_speaker_is_not_in_the_card(hub, tmp_path):
+    def rows(source):
+        from sharable import rows
+
+        for number, row in enumerate(rows(source)):
+            yield row | ({"license": f"(c) {row['speaker']}, all rights reserved"} if number < 2 else {})
+
+    share(prepared(tmp_path, rows=rows), hub, "me/licences")
+    card = hub.repositories["dataset", "me/licences"].files["README.md"].decode()
+    assert "left out: another one (2), CC BY-NC-ND 4.0 (1)" in card
+    assert PEOPLE[0] not in card
+
+
+def test_names_in_lists_labels_and_of_other_speakers_become_pseudonyms(hub, tmp_path):
+    def rows(source):
+        from sharable import rows
+
+        for number, row in enumerate(rows(source)):
+            other = PEOPLE[(number // TAKES + 2) % len(PEOPLE)]
+            yield row | {"interviewer": other if number < 6 else "nobody"}
+
+    corpus = prepared(tmp_path, rows=rows)
+    for file in (corpus / "data").glob("*.parquet"):
+        dataset = Dataset.from_parquet(str(file), cache_dir=str(tmp_path / "cache"))
+        label = ClassLabel(names=["nobody", *PEOPLE])
+        turns = [[{"who": who}] for who in dataset["speaker"]]
+        dataset.cast_column("interviewer", label).add_column("turns", turns).to_parquet(str(file))
+    share(corpus, hub, "me/others")
+    content = repr(tables(hub, "me/others"))
+    content += hub.repositories["dataset", "me/others"].files["README.md"].decode()
+    assert not [one for one in PEOPLE if one in content]
+    assert len({row["turns"] for row in tables(hub, "me/others")["train"]}) == 4
+
+
+def test_splits_of_other_columns_are_refused(hub, corpus, tmp_path):
+    for name in ("train", "test"):
+        table = pq.read_table(corpus / "data" / f"{name}-00000-of-00001.parquet")
+        features = Features.from_arrow_schema(table.schema)
+        if name == "test":
+            table = table.drop_columns(["microphone"])
+            table = table.cast(Features({one: features[one] for one in table.column_names}).arrow_schema)
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+    with pytest.raises(CorpusError, match="splits train and test differ in column microphone"):
+        share(tmp_path, hub, "me/none")
 
 
 def test_audio_that_is_not_inside_is_refused(hub, corpus, tmp_path):

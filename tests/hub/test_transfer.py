@@ -38,6 +38,38 @@ def test_a_folder_goes_up_in_one_commit(hub, folder, public):
     assert url == f"{hub.endpoint}/me/it/commit/{repository.commits[-1].oid}"
 
 
+@pytest.mark.parametrize(
+    ("repo_type", "title", "place"),
+    [("dataset", "Corpus and card", "datasets/me/it"), ("space", "Page for recordings", "spaces/me/it")],
+)
+def test_datasets_and_spaces_arrive_and_are_tidied_alike(hub, folder, repo_type, title, place):
+    send(folder, "me/it", False, WRITER, hub.endpoint, repo_type=repo_type)
+    write_manifest(folder, key="one")
+    send(folder, "me/it", False, WRITER, hub.endpoint, repo_type=repo_type)
+    (folder / "config.json").unlink()
+    write_manifest(folder)
+    asked = []
+    url = send(
+        folder, "me/it", False, WRITER, hub.endpoint, repo_type=repo_type, check=lambda *given: asked.append(given)
+    )
+    repository = hub.repositories[repo_type, "me/it"]
+    assert set(repository.files) == {*FILES, MANIFEST, ".gitattributes"} - {"config.json"}
+    assert [commit.title for commit in repository.commits] == ["initial commit", title, title, title]
+    assert url == f"{hub.endpoint}/{place}/commit/{repository.commits[-1].oid}"
+    paths = {*FILES, MANIFEST, ".gitattributes"}
+    assert asked == [(paths, {"files": sorted(paths - {".gitattributes"}), "key": "one"})]
+
+
+def test_a_check_refuses_before_anything_is_sent(hub, folder):
+    def refuse(found, manifest):
+        assert (found, manifest) == ({".gitattributes"}, {})
+        raise DialectError("not there")
+
+    with pytest.raises(DialectError, match="not there"):
+        send(folder, "me/it", False, WRITER, hub.endpoint, check=refuse)
+    assert hub.requests("preupload|_lfs|/commit/") == []
+
+
 @pytest.mark.parametrize("phase", PHASES)
 def test_two_errors_of_the_server_are_waited_out(hub, folder, naps, phase):
     fault = hub.fault(phase, status=503, times=2)
