@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -132,23 +133,38 @@ def write_json(path: Path, content) -> None:
 
 
 def write_index(folder: Path, recordings: Sequence[tuple[int, str, int, int]], frame_rate_hz: float) -> None:
-    """`frames-index.parquet` from (shard, id, start, length) of every recording."""
+    """`frames-index.parquet` from (shard, id, start, length) of every recording, in the order of the ids."""
+    recordings = sorted(recordings, key=lambda one: one[1])
     table = pd.DataFrame(recordings, columns=["shard", "id", "start", "length"]).assign(frame_rate_hz=frame_rate_hz)
     table = table[["id", "shard", "start", "length", "frame_rate_hz"]]
     write_atomically(folder / INDEX, lambda path: table.to_parquet(path, index=False))
 
 
 def write_vectors(path: Path, ids: Sequence[Sequence[str]], parts: Sequence[Path]) -> None:
-    """Join .npy parts (N_i, P) with their ids into one Parquet file (id, vector), one part at a time."""
+    """Join .npy parts (N_i, P) with their ids into one Parquet file (id, vector) in the order of the ids.
+
+    Memory holds as many vectors as the largest part has.
+    """
+    together = [id for part_ids in ids for id in part_ids]
+    order = np.array(sorted(range(len(together)), key=together.__getitem__))
+    starts = np.cumsum([0, *map(len, ids)])
     schema = pa.schema([("id", pa.string()), ("vector", pa.list_(pa.float32()))])
 
     def write(temporary: Path) -> None:
         with pq.ParquetWriter(temporary, schema) as writer:
-            for part_ids, part in zip(ids, parts, strict=True):
-                vectors = np.load(part)
-                starts = pa.array(np.arange(len(vectors) + 1) * vectors.shape[1], pa.int32())
-                lists = pa.ListArray.from_arrays(starts, pa.array(vectors.reshape(-1), pa.float32()))
-                writer.write_table(pa.table({"id": pa.array(part_ids, pa.string()), "vector": lists}, schema=schema))
+            for first, end in pairwise(starts):
+                rows = order[first:end]
+                owners = np.searchsorted(starts, rows, "right") - 1
+                vectors = None
+                for owner in np.unique(owners):
+                    part, own = np.load(parts[owner], mmap_mode="r"), owners == owner
+                    if vectors is None:
+                        vectors = np.empty((len(rows), part.shape[1]), np.float32)
+                    vectors[own] = part[rows[own] - starts[owner]]
+                offsets = pa.array(np.arange(len(vectors) + 1) * vectors.shape[1], pa.int32())
+                lists = pa.ListArray.from_arrays(offsets, pa.array(vectors.reshape(-1), pa.float32()))
+                named = pa.array([together[row] for row in rows], pa.string())
+                writer.write_table(pa.table({"id": named, "vector": lists}, schema=schema))
 
     write_atomically(path, write)
 
@@ -157,6 +173,13 @@ def read_skipped(folder: Path) -> list[Skipped]:
     """`skipped.csv` of a finished folder."""
     table = pd.read_csv(folder / SKIPPED, dtype=str, keep_default_na=False)
     return [Skipped(**row) for row in table.to_dict("records")]
+
+
+def listed_ids(folder: Path) -> set[str]:
+    """Ids of a finished folder, with an embedding or left out."""
+    tables = [folder / INDEX] if (folder / INDEX).exists() else sorted(folder.glob("vectors-*.parquet"))[:1]
+    kept = {id for path in tables for id in pq.read_table(path, columns=["id"])["id"].to_pylist()}
+    return kept | {one.id for one in read_skipped(folder)}
 
 
 class FrameFile:

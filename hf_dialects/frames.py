@@ -4,6 +4,7 @@ S samples, T encoder frames, D channels of a frame, n blocks of the encoder.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from hf_dialects.models.encoder_dialect import (
 )
 from hf_dialects.models.feature_extraction_dialect import extract, extract_whole, longest_input_s
 from hf_dialects.models.pipeline_dialect import minimum_samples
+from hf_dialects.recordings import Recording, slices
 
 KALDI_HOP = 160  # samples; extractors that stack Kaldi features (wav2vec2-bert) do not name it
 
@@ -90,35 +92,82 @@ def encode_frames(
         DialectError: a layer that the encoder lacks, an encoder whose frames are not those of its input, or a recording
             that is too short.
     """
-    encoder = encoder_of(model)
     indices = {layer: layer_index(model, layer) for layer in layers}
-    _check(encoder, feature_extractor, waveform)
+    _check(encoder_of(model), feature_extractor, waveform)
     was_training = model.training
     model.eval()
-    longest_s = longest_input_s(feature_extractor)
-    if len(waveform) <= (longest_s or chunk_s) * feature_extractor.sampling_rate:
-        states, mask = run_encoder(encoder, extract(feature_extractor, [waveform]), indices.values())
-        found = {index: _array(state[0][mask[0]]) for index, state in states.items()}
-    else:
-        rate = frame_rate_hz(model, feature_extractor)
-        parts = list(
-            _chunks(
-                encoder, extract_whole(feature_extractor, waveform), indices.values(), chunk_s * rate, context_s * rate
-            )
-        )
-        found = {index: np.concatenate([part[index] for part in parts]) for index in indices.values()}
+    parts = list(frame_blocks(model, feature_extractor, waveform, indices.values(), chunk_s, context_s))
     model.train(was_training)
-    return {layer: found[index] for layer, index in indices.items()}
+    return {layer: np.concatenate([part[index] for part in parts]) for layer, index in indices.items()}
 
 
-def _chunks(
-    encoder, values: torch.Tensor, indices: Collection[int], chunk: float, context: float
+@torch.inference_mode()
+def frame_blocks(
+    model,
+    feature_extractor,
+    recording: np.ndarray | Recording,
+    indices: Collection[int],
+    chunk_s: float = 30.0,
+    context_s: float = 2.0,
 ) -> Iterator[dict[int, np.ndarray]]:
-    """Frames of a whole input, chunk by chunk, in order."""
+    """What `encode_frames` gives, chunk by chunk, of a model in eval mode.
+
+    A `Recording` is never held: memory does not grow with its length. Its frames are those of its waveform within
+    rounding, since its mean and deviation are summed in another order (see `Recording.survey`); it must be one that
+    `encodes_in_blocks` lets pass.
+
+    Args:
+        indices: hidden states to return, 0 to n.
+
+    Yields:
+        {index: (T_i, D) float32}
+    """
+    _check(encoder_of(model), feature_extractor, recording)
+    encoder, config = encoder_of(model), encoder_of(model).config
+    longest_s = longest_input_s(feature_extractor)
+    in_blocks = isinstance(recording, Recording)
+    if not in_blocks and len(recording) <= (longest_s or chunk_s) * feature_extractor.sampling_rate:
+        states, mask = run_encoder(encoder, extract(feature_extractor, [recording]), indices)
+        yield {index: _array(state[0][mask[0]]) for index, state in states.items()}
+        return
+    rate = frame_rate_hz(model, feature_extractor)
+    if in_blocks:
+        length = len(recording)
+        samples = map(torch.from_numpy, recording.normalized_blocks(feature_extractor))
+        passes = _passes(encoder, length, chunk_s * rate, context_s * rate)
+        parts = (part[None] for part in slices(samples, [one.samples for one in passes]))
+    else:
+        time = 2 if config.model_type == "whisper" else 1
+        values = extract_whole(feature_extractor, recording)
+        passes = _passes(encoder, values.shape[time], chunk_s * rate, context_s * rate)
+        parts = (values.narrow(time, one.samples[0], one.samples[1] - one.samples[0]) for one in passes)
+    for one, part in zip(passes, parts, strict=True):
+        states, _ = run_encoder(encoder, {input_name(config): part}, indices)
+        yield {index: _array(state[0, one.first : one.end]) for index, state in states.items()}
+
+
+def encodes_in_blocks(model, feature_extractor) -> bool:
+    """Whether frames of a `Recording` can be taken: of encoders of samples that take any length. The features of the
+    others are normalised over the whole recording."""
+    of_samples = input_name(encoder_of(model).config) == "input_values"
+    return of_samples and longest_input_s(feature_extractor) is None
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One pass over a stretch of a long input: which part of the input it sees, [start, end), and which of its frames
+    are new, [first, end)."""
+
+    samples: tuple[int, int]
+    first: int
+    end: int
+
+
+def _passes(encoder, length: int, chunk: float, context: float) -> list[_Pass]:
+    """Passes over an input of some length, in order; chunk and context in frames."""
     config = encoder.config
-    time = 2 if config.model_type == "whisper" else 1
     stride, receptive = frame_stride(config), minimum_input(config)
-    n_frames = int(frame_lengths(encoder, torch.tensor(values.shape[time])))
+    n_frames = int(frame_lengths(encoder, torch.tensor(length)))
     chunk, context = max(1, round(chunk)), round(context)
     one_pass = chunk + 2 * context
     if (fixed := fixed_input(config)) is not None:
@@ -126,14 +175,14 @@ def _chunks(
         context = min(context, one_pass // 4)
         chunk = min(chunk, one_pass - 2 * context)
     n_chunks = -(-n_frames // chunk)
+    passes = []
     for number in range(n_chunks):
         first, end = n_frames * number // n_chunks, n_frames * (number + 1) // n_chunks
         start = max(0, min(first - context, n_frames - one_pass))
         stop = min(n_frames, start + one_pass)
-        input_stop = values.shape[time] if stop == n_frames else (stop - 1) * stride + max(stride, receptive)
-        part = values.narrow(time, start * stride, input_stop - start * stride)
-        states, _ = run_encoder(encoder, {input_name(config): part}, indices)
-        yield {index: _array(state[0, first - start : end - start]) for index, state in states.items()}
+        input_stop = length if stop == n_frames else (stop - 1) * stride + max(stride, receptive)
+        passes.append(_Pass((start * stride, input_stop), first - start, end - start))
+    return passes
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
@@ -169,7 +218,7 @@ def run_encoder(encoder, inputs: Mapping[str, torch.Tensor], indices: Collection
     return {index: states[-1 if index == last else index] for index in indices}, mask
 
 
-def _check(encoder, feature_extractor, waveform: np.ndarray) -> None:
+def _check(encoder, feature_extractor, waveform: np.ndarray | Recording) -> None:
     config, name = encoder.config, feature_extractor.model_input_names[0]
     if name != input_name(config) or not hasattr(config, "num_hidden_layers"):
         raise DialectError(
@@ -181,5 +230,6 @@ def _check(encoder, feature_extractor, waveform: np.ndarray) -> None:
             "load it with encoder_overrides={'add_adapter': False}"
         )
     minimum = minimum_samples(feature_extractor, config)
-    if waveform.ndim != 1 or len(waveform) < minimum:
-        raise DialectError(f"the waveform has shape {waveform.shape}: (S,) with at least {minimum} samples is expected")
+    shape = (len(waveform),) if isinstance(waveform, Recording) else waveform.shape
+    if len(shape) != 1 or len(waveform) < minimum:
+        raise DialectError(f"the waveform has shape {shape}: (S,) with at least {minimum} samples is expected")

@@ -273,7 +273,8 @@ def usable(
 ) -> Iterator[tuple[int, np.ndarray | Recording]]:
     """(row, what `read` makes of it) of every recording that can be used, in order; the others are added to `skipped`.
 
-    `read` is `decode`, for waveforms (S,), or `Recording.read`.
+    `read` is `decode`, for waveforms (S,), or `Recording.read`. `dataset` may also be an iterator over rows, which
+    adds to `ids` as it goes.
     """
     rate, minimum = feature_extractor.sampling_rate, minimum_samples(feature_extractor, config)
     for row, recording, problem in _decoded(dataset, ids, rate, workers, read):
@@ -292,15 +293,16 @@ def _decoded(
 ) -> Iterator[tuple[int, np.ndarray | Recording | None, Skipped | None]]:
     """(row, recording, None) or (row, None, why not), in order, decoded a few ahead by threads."""
 
-    def one(row: int):
+    def one(row: int, example: dict | None):
         try:
-            return row, read(dataset[row]["audio"], rate), None
+            return row, read((example or dataset[row])["audio"], rate), None
         except AudioError as error:
             return row, None, Skipped(ids[row], error.reason, str(error))
 
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        rows = iter(range(len(ids)))
-        pending = [pool.submit(one, row) for row in islice(rows, 4 * max(1, workers))]
+        streamed = isinstance(dataset, Iterator)
+        rows = enumerate(dataset) if streamed else ((row, None) for row in range(len(ids)))
+        pending = [pool.submit(one, *row) for row in islice(rows, 4 * max(1, workers))]
         while pending:
             yield pending.pop(0).result()
-            pending += [pool.submit(one, row) for row in islice(rows, 1)]
+            pending += [pool.submit(one, *row) for row in islice(rows, 1)]

@@ -100,12 +100,27 @@ class Recording:
         Raises:
             AudioError: as `decode` does; all damage is found here, before the first window.
         """
-        if duration_s(cell) <= WHOLE_S:
-            return cls.of(decode(cell, sampling_rate), sampling_rate)
-        return cls(lambda: stream(cell, sampling_rate), sampling_rate)
+        found = waveform_or_recording(cell, sampling_rate)
+        return found if isinstance(found, Recording) else cls.of(found, sampling_rate)
 
     def __len__(self) -> int:
         return self.survey.n_samples
+
+    def normalized_blocks(self, feature_extractor) -> Iterator[np.ndarray]:
+        """Its samples as an extractor of samples gives them for the whole recording, blocks (S_i,) float32."""
+        normalized = getattr(feature_extractor, "do_normalize", False)
+        return (self.survey.normalized(block) if normalized else block for block in self.blocks())
+
+
+def waveform_or_recording(cell, sampling_rate: int) -> np.ndarray | Recording:
+    """What `decode` gives of a recording up to `WHOLE_S`; a longer one to be read in blocks.
+
+    Raises:
+        AudioError: as `decode` does.
+    """
+    if duration_s(cell) <= WHOLE_S:
+        return decode(cell, sampling_rate)
+    return Recording(lambda: stream(cell, sampling_rate), sampling_rate)
 
 
 def slices(blocks: Iterable[torch.Tensor], spans: Iterable[tuple[int, int]]) -> Iterator[torch.Tensor]:

@@ -20,7 +20,7 @@ from hf_dialects.data.leakage import column_values
 from hf_dialects.data.screen import Skipped, write_skipped
 from hf_dialects.disk import disk_space
 from hf_dialects.embedding_files import MANIFEST, PARTS, SKIPPED, prepare, read_skipped, write_json
-from hf_dialects.embeddings import ordered_ids
+from hf_dialects.embedding_shards import ordered_ids
 from hf_dialects.errors import AudioError, DialectError
 from hf_dialects.fingerprints import fingerprints
 from hf_dialects.frames import encode_frames, encoder_of, frame_rate_hz, layer_index

@@ -5,16 +5,19 @@ from pathlib import Path
 OPTIONS = {"layers": (1, -1), "shard_size": 2, "batch_size": 4, "progress": False}
 
 
-def job(folder: Path, out: Path, rank: int, frames: bool) -> None:
-    """Embed folder/corpus with folder/model; folder/begun-RANK says when it begins."""
+def job(folder: Path, out: Path, rank: int, frames: bool, streamed: bool = False) -> None:
+    """Embed folder/corpus, or folder/parquet as a stream, with folder/model; folder/begun-RANK says when it begins."""
     import torch
-    from datasets import load_from_disk
+    from datasets import load_dataset, load_from_disk
 
     from hf_dialects.embeddings import embed
     from hf_dialects.saving import load_for_inference
 
     torch.set_num_threads(1)
     model, extractor = load_for_inference(folder / "model", head=False)
-    corpus = load_from_disk(folder / "corpus")
+    if streamed:
+        corpus = load_dataset("parquet", data_dir=str(folder / "parquet"), split="train", streaming=True)
+    else:
+        corpus = load_from_disk(folder / "corpus")
     (folder / f"begun-{rank}").touch()
     embed(model, extractor, corpus, out, **OPTIONS, frames=frames, rank=rank, world_size=2)

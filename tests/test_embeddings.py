@@ -113,10 +113,10 @@ def test_a_stopped_run_takes_up_where_it_stopped(model, extractor, corpus, tmp_p
     monkeypatch.setattr(kind, "write", lambda self, shard, *rest: shards.append(shard) or write(self, shard, *rest))
     shuffled = corpus.select([3, 0, 4, 2, 1])  # the order of the rows plays no part
     embed(model, extractor, shuffled, tmp_path / "run", **options)
-    assert shards == [2, 3, 4]
+    assert shards == ["2", "3", "4"]
     assert snapshot(tmp_path / "run") == snapshot(tmp_path / "whole")
     embed(model, extractor, corpus, tmp_path / "run", **options)
-    assert shards == [2, 3, 4], "a finished folder is computed again"
+    assert shards == ["2", "3", "4"], "a finished folder is computed again"
 
 
 def test_a_changed_model_corpus_or_setting_is_refused(model, extractor, corpus, tmp_path):

@@ -13,9 +13,10 @@ from transformers import (
 )
 
 from hf_dialects.errors import DialectError
-from hf_dialects.frames import encode_frames, encoder_of, frame_rate_hz
+from hf_dialects.frames import encode_frames, encoder_of, encodes_in_blocks, frame_blocks, frame_rate_hz
 from hf_dialects.models.encoder_dialect import frame_lengths, frame_stride, minimum_input
 from hf_dialects.models.feature_extraction_dialect import extract, extract_whole
+from hf_dialects.recordings import Recording
 
 RATE = tiny.RATE
 ANY_LENGTH = [name for name in tiny.ENCODERS if name != "whisper"]
@@ -122,6 +123,60 @@ def test_a_pass_is_no_longer_than_chunk_and_context(models):
     assert len(lengths) == 11
     assert max(lengths[:-1]) <= 0.7 * RATE + 60  # and the receptive field of the last frame
     assert min(lengths[:-1]) >= 0.7 * RATE - 80  # the first and last pass have their context on one side
+
+
+@pytest.mark.parametrize("context_s", [0.0, 0.1, 100.0])
+@pytest.mark.parametrize("seconds", [0.2, 1.5, 3.7])
+def test_a_recording_in_blocks_gives_the_frames_of_its_waveform(models, seconds, context_s):
+    model, extractor = models["wav2vec2"]
+    waveform = tiny.waveform(seconds) + np.float32(0.05)
+    cuts = np.random.default_rng(0).integers(0, len(waveform), 6)
+    blocks = np.split(waveform, sorted(cuts))
+    passes: list[list[int]] = [[], []]
+    found = []
+    for given, lengths in zip((waveform, Recording(lambda: blocks, RATE)), passes, strict=True):
+        handle = encoder_of(model).register_forward_pre_hook(
+            lambda module, args, kwargs, lengths=lengths: lengths.append(kwargs["input_values"].shape[1]),
+            with_kwargs=True,
+        )
+        parts = list(frame_blocks(model, extractor, given, (0, 3), chunk_s=0.4, context_s=context_s))
+        handle.remove()
+        found.append({index: np.concatenate([part[index] for part in parts]) for index in (0, 3)})
+    whole, in_blocks = found
+    assert passes[0] == passes[1]
+    for index in (0, 3):
+        assert whole[index].shape == in_blocks[index].shape
+        assert np.abs(whole[index] - in_blocks[index]).max() < 2e-5
+        assert (
+            np.abs(
+                whole[index] - encode_frames(model, extractor, waveform - 0.05, (index,), 0.4, context_s)[index]
+            ).max()
+            < 1e-3
+        )
+
+
+def test_a_recording_is_read_as_its_frames_are_taken(models):
+    model, extractor = models["wav2vec2"]
+    blocks, read = np.split(tiny.waveform(10.0), 20), []
+
+    def given():
+        for block in blocks:
+            read.append(len(block))
+            yield block
+
+    recording = Recording(given, RATE)
+    read.clear()
+    frames = frame_blocks(model, extractor, recording, (3,), chunk_s=1.0, context_s=0.1)
+    taken = []
+    for _ in frames:
+        taken.append(sum(read) / RATE)
+    assert len(taken) == 10
+    assert taken == pytest.approx([1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5, 9.5, 10.0], abs=0.5)
+
+
+def test_which_encoders_take_recordings_in_blocks(models):
+    in_blocks = {name for name, given in models.items() if encodes_in_blocks(*given)}
+    assert in_blocks == {"wav2vec2", "hubert", "wavlm"}
 
 
 @pytest.mark.parametrize(("name", "rate"), zip(tiny.ENCODERS, (200, 200, 200, 50, 25, 50, 50), strict=True))

@@ -13,8 +13,8 @@ LAYERS = [
     {"data", "models", "metrics", "space"},
     {"abx", "retrieval", "dataset_scripts"},
     {
-        *("inference", "frames", "embeddings", "embedding_files", "fingerprints", "saving", "convert_ecapa"),
-        *("convert_icefall", "icefall_checkpoint", "icefall_config"),
+        *("inference", "frames", "embeddings", "embedding_files", "embedding_shards", "fingerprints", "saving"),
+        *("convert_ecapa", "convert_icefall", "icefall_checkpoint", "icefall_config"),
         *("batch_size", "precision", "recordings", "recording_classifier", "shared_front", "windowing"),
         *("recognition", "snippet_embeddings", "snippet_files", "abx_grid", "abx_items", "abx_source"),
         *("retrieval_audio", "retrieval_blocks", "retrieval_frames", "retrieval_pool", "retrieval_source"),

@@ -59,7 +59,7 @@ def stream_damage(sound, file: BinaryIO) -> str | None:
         if left > 8192 + size // 10:  # tags at the end are small; covers stand at the start
             why = f"its length is not stated and was estimated wrongly: {left} of {size} bytes are left over"
             return f"cannot be read to its end: {why}; convert it to FLAC or leave it out"
-    if sound.format == "OGG" and (place := _damaged_page(_read(file, 0, _size(file)))) is not None:
+    if sound.format == "OGG" and (place := _damaged_page(file)) is not None:
         return f"is corrupt: its Ogg page at byte {place} does not match its checksum; fetch it again or leave it out"
     return None
 
@@ -194,16 +194,20 @@ def _last_page_is_whole(file: BinaryIO) -> bool:
     return bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(segments)
 
 
-def _damaged_page(data: bytes) -> int | None:
-    """Where the first page of an Ogg file begins that does not match its checksum, or None."""
-    place, last = 0, False
-    while data.startswith(b"OggS", place) and len(data) > place + 27:
-        body = place + 27 + data[place + 26]
-        end = body + sum(data[place + 27 : body])
-        page = data[place : place + 22] + bytes(4) + data[place + 26 : end]
-        if _ogg_crc(page) != int.from_bytes(data[place + 22 : place + 26], "little"):
-            return place
-        place, last = end, bool(page[5] & 4)
+def _damaged_page(file: BinaryIO) -> int | None:
+    """Where the first page of an Ogg file begins that does not match its checksum, or None; one page is held at a
+    time."""
+    position, place, last = file.tell(), 0, False
+    file.seek(0)
+    while len(head := file.read(27)) == 27 and head.startswith(b"OggS"):
+        segments = file.read(head[26])
+        page = head[:22] + bytes(4) + head[26:] + segments + file.read(sum(segments))
+        last = bool(head[5] & 4)
+        if _ogg_crc(page) != int.from_bytes(head[22:26], "little"):
+            last = False
+            break
+        place += len(page)
+    file.seek(position)
     return None if last else place
 
 

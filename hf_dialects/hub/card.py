@@ -3,12 +3,12 @@
 import re
 from collections.abc import Sequence
 from importlib.resources import files
-from pathlib import Path
 from string import Template
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from hf_dialects.hub.card_tables import NOT_MEASURED, cell, data_table, leakage_table, varieties_table
+from hf_dialects.hub.card_tables import cell, data_table, leakage_table, varieties_table
+from hf_dialects.hub.card_text import cited, description, installation, limit, speakers_of
 from hf_dialects.hub.classifier_card import classifier_parts
 from hf_dialects.hub.encoder_card import encoder_parts
 from hf_dialects.hub.figures import Figure
@@ -34,34 +34,38 @@ def write_card(source: Source, repo_id: str, license: str, figures: Sequence[Fig
         figures: files of the repository to show.
     """
     parts, results = PARTS[source.kind](source), source.results
+    entries = papers(parts.papers)
     environment = results.get("environment") or source.retrieval.get("environment") or {}
     fields = {
         "name": repo_id.split("/")[-1],
-        "description": cell(" ".join(str(source.recipe.get("description") or "").split())),
+        "description": description(source),
+        "install": installation(source),
+        "speakers": speakers_of(source),
         "varieties": varieties_table(parts.labels),
-        "data": data_table(results),
+        "data": data_table(results, speakers_of(source)),
         "leakage": leakage_table(results),
         "figures": "\n\n".join(f"![{one.caption}]({one.path})" for one in figures),
         "versions": ", ".join(f"{name} {version}" for name, version in (environment.get("versions") or {}).items())
         or "Versions were not recorded.",
         "seed": results.get("seed", source.recipe.get("seed", "not recorded")),
-        "corpus": cell(_corpus(source)),
-        "fingerprint": (results.get("data") or {}).get("fingerprint", NOT_MEASURED),
-        "papers": papers(parts.papers),
+        "corpus": cell(_corpus(source.corpora)),
+        "fingerprint": (results.get("data") or {}).get("fingerprint", "not recorded"),
+        "cited": cited(entries),
+        "papers": "\n\n".join(entries),
         "people": _template("people.md").template,
     }
     fields |= parts.fields
-    fields["use"] = _template(parts.use).substitute(repo_id=repo_id)
+    fields["use"] = _template(parts.use).substitute(repo_id=repo_id, limit=limit(source))
     text = _template(parts.template).substitute({name: str(value).strip() for name, value in fields.items()})
     text = re.sub(r"\n{3,}", "\n\n", text)  # of parts that are empty
     return f"---\n{_header(source, parts, repo_id, license)}\n---\n\n{text}"
 
 
-def papers(keys: Sequence[str]) -> str:
+def papers(keys: Sequence[str]) -> list[str]:
     """Entries of papers.bib by their keys."""
     entries = _template(PAPERS).template.strip().split("\n\n")
     named = {one.split("{", 1)[1].split(",", 1)[0]: one for one in entries}
-    return "\n\n".join(named[key] for key in keys)
+    return [named[key] for key in keys]
 
 
 def _template(name: str) -> Template:
@@ -69,12 +73,12 @@ def _template(name: str) -> Template:
 
 
 def _header(source: Source, parts: Parts, repo_id: str, license: str) -> str:
-    corpus = _corpus(source)
+    corpus = _corpus(source.corpora)
     evaluated = [
         EvalResult(
             task_type=parts.task,
-            dataset_type=corpus,
-            dataset_name=corpus,
+            dataset_type=one.corpus or corpus,
+            dataset_name=one.corpus or corpus,
             dataset_split=one.split,
             metric_type=one.metric,
             metric_name=one.title,
@@ -93,9 +97,5 @@ def _header(source: Source, parts: Parts, repo_id: str, license: str) -> str:
     ).to_yaml()
 
 
-def _corpus(source: Source) -> str:
-    """Name of the corpus, without the folder it lies in."""
-    given = (source.recipe.get("data") or {}).get("source")
-    sources = given if isinstance(given, list) else [given]
-    names = [Path(one).name if Path(one).is_absolute() else one for one in sources if isinstance(one, str)]
+def _corpus(names: Sequence[str]) -> str:
     return " + ".join(names) or "unnamed corpus"

@@ -10,25 +10,29 @@ NOT_MEASURED = "not measured"
 NO_CODE = "no code in the registry"
 
 
-def data_table(results: Mapping) -> str:
-    """What each split holds."""
+def data_table(results: Mapping, speakers: str = "speakers") -> str:
+    """What each split holds; `speakers` is what they are called."""
     splits = (results.get("data") or {}).get("splits") or {}
     rows = [
         [split, facts.get("n"), number(facts.get("hours"), 2), facts.get("speakers")] for split, facts in splits.items()
     ]
-    return table(["split", "recordings", "hours", "speakers"], rows)
+    return table(["split", "recordings", "hours", speakers], rows)
 
 
 def leakage_table(results: Mapping) -> str:
     """What crosses the split."""
     data = results.get("data") or {}
-    rows = [
-        [column, found.get("values"), found.get("crossing"), found.get("examples")]
-        for column, found in (data.get("leakage") or {}).items()
-        if found.get("values")
-    ]
+    counted = {name: found for name, found in (data.get("leakage") or {}).items() if found.get("values")}
     apart = f"Split by {', '.join(map(cell, data['split_by']))}. " if data.get("split_by") else ""
-    return f"{apart}What crosses the split:\n\n" + table(
+    if not counted:
+        return f"{apart}What is in more than one split: {NOT_MEASURED}."
+    if all(found.get("crossing") == 0 for found in counted.values()):
+        values = " and ".join(
+            f"none of the {found['values']} values of `{cell(name)}`" for name, found in counted.items()
+        )
+        return f"{apart}Nothing crosses the splits: {values} is in more than one of them."
+    rows = [[name, found["values"], found.get("crossing"), found.get("examples")] for name, found in counted.items()]
+    return f"{apart}What crosses the splits:\n\n" + table(
         ["column", "values", "in more than one split", "recordings"], rows
     )
 

@@ -9,16 +9,18 @@ class Score:
     """A line of the model index.
 
     Attributes:
-        split: of the corpus.
+        split: of the corpus; None where it is not known.
         metric: as the Hub calls it.
         title: for people.
         value: of the metric.
+        corpus: that it was measured on; None for that of the training.
     """
 
-    split: str
+    split: str | None
     metric: str
     title: str
     value: float
+    corpus: str | None = None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from hf_dialects.hub.card_tables import NOT_MEASURED, cell, entry, table
+from hf_dialects.hub.card_text import remarks, speakers_of
 from hf_dialects.hub.parts import Parts, Score
 from hf_dialects.hub.source import Source
 
@@ -23,7 +24,7 @@ def zipformer_parts(source: Source) -> Parts:
         task="automatic-speech-recognition" if recogniser else "feature-extraction",
         tags=("zipformer", *(["transducer"] if recogniser else [])),
         labels=labels,
-        papers=["yao2024zipformer", "chang2026yubao"],
+        papers=["yao2024zipformer", *["chang2026yubao"] * bool(config.get("attention_decoder_layers"))],
         scores=[
             Score(split, rate, f"{title}, {method}", _whole(found)[rate]["value"])
             for split in splits
@@ -36,8 +37,10 @@ def zipformer_parts(source: Source) -> Parts:
             "stacks": len(config["encoder_dims"]),
             "widths": ", ".join(map(str, config["encoder_dims"])),
             "parameters": _count(results.get("model") or {}, "parameters"),
+            "text": f"Transcripts are those of the corpus's column `{cell(data['text'])}`." if data.get("text") else "",
             "tokens": _count(results.get("model") or {}, "tokens"),
-            "results": "\n\n".join(_split(scores[split], split) for split in splits) or NOT_MEASURED,
+            "results": "\n\n".join(_split(scores[split], split, speakers_of(source)) for split in splits)
+            or NOT_MEASURED,
             "per_variety": _per_variety(scores, splits),
             "selected": _selected(results.get("selected_on") or {}),
         },
@@ -58,12 +61,11 @@ def _whole(found: Mapping) -> Mapping:
     return next(row for row in found["scores"] if row["column"] is None)
 
 
-def _split(methods: Mapping, split: str) -> str:
-    rows = []
-    for method, found in methods.items():
-        row = _whole(found)
-        rows.append([method, *(entry(row[rate]) for rate in RATES), row["n"], row["wer"].get("warning") or " "])
-    return f"### {cell(split)}\n\n" + table(["search", *RATES.values(), "utterances", "note"], rows)
+def _split(methods: Mapping, split: str, speakers: str) -> str:
+    whole = {method: _whole(found) for method, found in methods.items()}
+    rows = [[method, *(entry(row[rate]) for rate in RATES), row["n"]] for method, row in whole.items()]
+    said = remarks((row[rate] for row in whole.values() for rate in RATES), speakers)
+    return f"### {cell(split)}\n\n" + table(["search", *RATES.values(), "utterances"], rows) + said
 
 
 def _by_dialect(scores: Mapping, splits: list[str]) -> list[Mapping]:

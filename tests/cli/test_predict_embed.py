@@ -7,6 +7,7 @@ import pytest
 import soundfile
 import tiny
 
+from hf_dialects.embeddings import read_vectors
 from hf_dialects.models.pipeline_dialect import DialectPipeline
 from hf_dialects.saving import load_for_inference, save_for_hub
 
@@ -114,6 +115,40 @@ def test_embed_writes_a_vector_per_recording_and_layer(run, model, corpus, tmp_p
         vectors = np.stack(table["vector"].tolist())
         assert vectors.shape == (5, 32)
         assert np.ptp(vectors, axis=0).max() > 0
+
+
+def test_embed_of_a_stream_writes_the_same(run, model, corpus, tmp_path):
+    files = {f"{path.parent.name}/{path.stem}": path.read_bytes() for path in corpus.glob("*/*.wav")}
+    table = corpora.corpus_of(files).add_column("dialect", [id.split("/")[0] for id in files])
+    (tmp_path / "parquet").mkdir()
+    for number in range(2):
+        table.shard(2, number).to_parquet(tmp_path / "parquet" / f"part-{number}.parquet")
+    for name, data, options in (
+        ("disk", corpus, ()),
+        ("folder", corpus, ("--streaming",)),
+        ("parquet", tmp_path / "parquet", ("--streaming", "--labels", "north,south", "--batch-size", 1)),
+    ):
+        left = run("embed", model, "--data", data, "--out", tmp_path / name, *options, "--quiet")
+        assert left.code == 0, left.err
+        assert f"written: {tmp_path / name}, 5 of 6 recordings" in left.out
+    files = ("vectors-3.parquet", "manifest.json", "skipped.csv")
+    disk, folder = ([(tmp_path / name / file).read_bytes() for file in files] for name in ("disk", "folder"))
+    assert disk == folder
+    (ids, vectors), (again, streamed) = (read_vectors(tmp_path / name) for name in ("disk", "parquet"))
+    assert ids == again
+    assert np.abs(vectors - streamed).max() < 1e-5
+    left = run("embed", model, "--data", tmp_path / "parquet", "--streaming", "--out", tmp_path / "none")
+    assert left.code == 1
+    assert "give their names with labels=" in left.err
+
+
+@pytest.mark.parametrize("names", [("RANK", "WORLD_SIZE"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE")])
+def test_embed_takes_its_share_of_what_a_launcher_says(run, model, corpus, tmp_path, monkeypatch, names):
+    for name, value in zip(names, ("1", "2"), strict=True):
+        monkeypatch.setenv(name, value)
+    left = run("embed", model, "--data", corpus, "--out", tmp_path / "out", "--quiet")
+    assert left.code == 0
+    assert "process 1 of 2 has written its shards" in left.out  # the one shard is that of process 0
 
 
 def test_embed_writes_frames_when_asked(run, model, corpus, tmp_path):

@@ -59,6 +59,27 @@ def test_a_damaged_page_is_named_by_its_place():
         decode(patched(data, first_of_sound + 300, bytes(8)))
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_pages_are_read_one_by_one(damaged):
+    data = encoded_tones(48000, 2, "vorbis")
+    place = sum(map(len, pages(data)[:-1]))
+    sizes = []
+
+    class Counted(io.BytesIO):
+        def read(self, size=-1):
+            sizes.append(size)
+            return super().read(size)
+
+    file = Counted(patched(data, place + 100, b"\0\1\2") if damaged else data)
+    file.seek(50)
+    assert containers._damaged_page(file) == (place if damaged else None)
+    assert file.tell() == 50, "who reads on must find the place"
+    assert min(sizes) >= 0
+    assert max(sizes) <= 255 * 255
+    assert containers._damaged_page(io.BytesIO(data[:place])) == place
+    assert containers._damaged_page(io.BytesIO(data[: place + 30])) == place
+
+
 @pytest.mark.parametrize(
     ("place", "new", "message"),
     [
