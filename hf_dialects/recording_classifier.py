@@ -115,7 +115,8 @@ class RecordingClassifier:
         recording, minimum = Recording.read(audio, rate), minimum_samples(self.feature_extractor, self.model.config)
         if len(recording) < minimum:
             raise AudioError(
-                f"the recording lasts {len(recording) / rate:.3f} s; the encoder needs at least {minimum / rate:.3f} s",
+                f"the recording lasts {len(recording) / rate:.3f} s, the encoder needs at least {minimum / rate:.3f} "
+                "s: leave it out or give a longer one",
                 "too short",
             )
         return recording

@@ -5,9 +5,9 @@ import soundfile
 import tiny
 
 from hf_dialects import recordings
-from hf_dialects.recording_classifier import RecordingClassifier
 from hf_dialects.errors import AudioError, DialectError
 from hf_dialects.models.pipeline_dialect import DialectPipeline
+from hf_dialects.recording_classifier import RecordingClassifier
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_without_bfloat16_instructions_float32_is_used_and_told(given, path, mon
 
 def test_what_cannot_be_used_is_told(given, tmp_path):
     soundfile.write(tmp_path / "short.wav", tiny.waveform(0.01), tiny.RATE)
-    with pytest.raises(AudioError, match=r"lasts 0\.010 s; the encoder needs at least 0\.035 s"):
+    with pytest.raises(AudioError, match=r"lasts 0\.010 s, the encoder needs at least 0\.035 s"):
         RecordingClassifier(*given)(tmp_path / "short.wav")
     with pytest.raises(DialectError, match="windows start every 1608 samples"):
         RecordingClassifier(*given, stride_s=0.1005, normalize="recording")

@@ -19,6 +19,7 @@ from hf_dialects.evaluation.standalone import evaluate_model, windows_of
 from hf_dialects.inference import Predictions
 
 LABELS = ["eng-US", "eng-GB", "no", "spa", "por-BR", "por-PT"]
+UNIT = {"normalize": "window", "precision": "float32"}
 MAP = {"eng-US": "en-us", "eng-GB": "en-gb-scotland", "spa": "es", "por-BR": "pt-br", "por-PT": "pt-br"}
 DIALECTS = ["en-us", "en-gb-scotland", "es", "pt-br"]
 
@@ -84,7 +85,7 @@ def test_probabilities_of_one_recording_by_hand(folder, clips, tmp_path):
     assert told["labels"] == MAP
     assert told["dropped"] == ["no"]
     assert told["mass_outside"]["highest"] >= p["no"] - 1e-6
-    assert results["windows"] == {"window_s": 0.5, "stride_s": 0.25, "set_by": "option"}
+    assert results["windows"] == {"window_s": 0.5, "stride_s": 0.25, "set_by": "option", **UNIT}
     assert made.grouping["speaker"] == [str(one) for one in rows["speaker"]]
     assert {one["column"] for one in results["by"]} == {"speaker"}
     hits = (made.probabilities.argmax(1) == made.gold).mean()
@@ -94,7 +95,7 @@ def test_probabilities_of_one_recording_by_hand(folder, clips, tmp_path):
 
 def test_a_model_that_names_no_windows_gets_eight_seconds_every_three(folder, clips, tmp_path):
     results = evaluate_model(folder, clips[1], tmp_path, label_map=MAP, progress=False)
-    assert results["windows"] == {"window_s": 8.0, "stride_s": 3.0, "set_by": "default"}
+    assert results["windows"] == {"window_s": 8.0, "stride_s": 3.0, "set_by": "default", **UNIT}
     assert set(pd.read_parquet(tmp_path / "predictions" / "all.parquet")["windows"]) == {1}
 
 
