@@ -2,16 +2,21 @@
 
 import numpy as np
 import torch
-from bench_objectives import small
+from bench_objectives import SMALL, small
 from datasets import Dataset
 from measure import Row, interleaved
+from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor
 
 from hf_dialects.data.audio import encode
 from hf_dialects.inference import predict
+from hf_dialects.models.configuration_dialect import DialectConfig
+from hf_dialects.models.modeling_dialect import DialectForAudioClassification
 from hf_dialects.models.pipeline_dialect import spans_of
 from hf_dialects.models.speech_dialect import spoken_windows
 
 SECONDS, RATE, BATCH = 60.0, 16000, 8
+FEW, MANY, SHORT_S = 32, 128, 2.0  # recordings of so many seconds
+FEWEST_CLASSES, MOST_CLASSES = 8, 1000
 
 
 def bench_windows(rounds: int) -> list[Row]:
@@ -39,4 +44,30 @@ def bench_windows(rounds: int) -> list[Row]:
             f"{1000 * found['speech'].seconds:.1f} ms",
             at_most=0.02,
         ),
+    ]
+
+
+def bench_growth(rounds: int) -> list[Row]:
+    """Prediction of a corpus of clips with more of them, and with more dialects."""
+    random = np.random.default_rng(0)
+    clips = [0.1 * random.standard_normal(round(SHORT_S * RATE)).astype(np.float32) for _ in range(MANY)]
+    rows = {"audio": [{"bytes": encode(one, RATE, "wav"), "path": None} for one in clips]}
+    corpus = Dataset.from_dict({**rows, "id": [f"clip-{number}" for number in range(MANY)]})
+    ways = {}
+    for name, classes, n in (
+        ("few", FEWEST_CLASSES, FEW),
+        ("many", FEWEST_CLASSES, MANY),
+        ("classes", MOST_CLASSES, FEW),
+    ):
+        torch.manual_seed(0)
+        config = DialectConfig(encoder_config=Wav2Vec2Config(**SMALL), num_labels=classes)
+        model = DialectForAudioClassification(config).eval()
+        part = corpus.select(range(n))
+        extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
+        ways[name] = lambda model=model, extractor=extractor, part=part: predict(model, extractor, part, progress=False)
+    found = interleaved(ways, min(rounds, 5))
+    note = f"clips of {SHORT_S:g} s, small wav2vec 2.0; {1000 * found['few'].seconds / FEW:.0f} ms a clip"
+    return [
+        Row(f"prediction of {MANY} clips / of {FEW}", found["many"].ratio, note, at_most=1.1 * MANY / FEW),
+        Row(f"prediction with {MOST_CLASSES} dialects / with {FEWEST_CLASSES}", found["classes"].ratio, at_most=1.1),
     ]

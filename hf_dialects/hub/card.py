@@ -57,7 +57,7 @@ def write_card(source: Source, repo_id: str, license: str, figures: Sequence[Fig
     fields |= parts.fields
     fields["use"] = _template(parts.use).substitute(repo_id=repo_id, limit=limit(source))
     text = _template(parts.template).substitute({name: str(value).strip() for name, value in fields.items()})
-    text = re.sub(r"\n{3,}", "\n\n", text)  # of parts that are empty
+    text = re.sub(r"\n{3,}", "\n\n", re.sub(r" +\n", "\n", text))  # of parts that are empty
     return f"---\n{_header(source, parts, repo_id, license)}\n---\n\n{text}"
 
 

@@ -44,13 +44,13 @@ def speakers_of(source: Source) -> str:
 
 
 def encoder_of(source: Source) -> str:
-    """Which encoder, and what it knew before this training, as far as that is known."""
+    """The beginning of a sentence: which encoder, and what it knew before this training, as far as that is known."""
     kind = (source.config.get("encoder_config") or {}).get("model_type", source.config.get("model_type"))
     name = ENCODERS.get(kind, kind)
     given = (source.recipe.get("model") or {}).get("encoder")
     if isinstance(given, str):
-        return f"{name}, pretrained: {cell(without_folder(given))}"
-    return f"an encoder of {name}'s architecture, trained from scratch" if given else str(name)
+        return f"Encoder: {name}, pretrained ({cell(without_folder(given))})"
+    return f"Encoder of {name}'s architecture, trained from scratch" if given else f"Encoder: {name}"
 
 
 def installation(source: Source) -> str:
@@ -67,14 +67,14 @@ def limit(source: Source) -> str:
     if source.longest_s is None:
         return ""
     longer = "raise an error" if source.extractor.get("frames") else "have to be cut into pieces before"
-    return f"One pass takes recordings of up to {source.longest_s:.1f} s; longer ones {longer}."
+    return f"One pass is at most {source.longest_s:.1f} s long: longer recordings {longer}."
 
 
 def remarks(entries: Iterable[dict], speakers: str) -> str:
     """Why intervals are not to be relied on, once for all of them."""
     found = dict.fromkeys(one["warning"] for one in entries if one and one.get("warning"))
     said = "; ".join(cell(one.replace("speakers", speakers)) for one in found)
-    return f"\n\nThe intervals are {said}." if said else ""
+    return f"\n\nThe intervals are {said}: so few say little about others." if said else ""
 
 
 def cited(entries: Sequence[str]) -> str:

@@ -14,8 +14,8 @@ LOWER = ("ece", "nll", "brier", "c_avg", "eer")  # is better
 BASELINES = {
     "duration": "a linear classifier that knows only how long a recording is",
     "long-term spectrum": "a linear classifier of the mean power at each frequency, where codecs, filters and hum show",
-    "majority": "always answers with the most frequent variety of the training data",
-    "mel statistics": "a linear classifier of the mean and spread of each mel band: voice, room and channel, hardly words",
+    "majority": "for every recording, how frequent each variety is in the training data",
+    "mel statistics": "a linear classifier of the mean and spread of each mel band: voice and room, hardly words",
     "non-speech": "the same mean and spread of the parts without speech",
 }
 
@@ -58,8 +58,8 @@ def _windows(source: Source) -> str:
     if window_s is None:
         return "a recording is classified in one pass"
     return (
-        f"a recording is cut into windows of {window_s} s every {stride_s} s, whose probabilities are averaged; the numbers "
-        "below are of such averages, one answer for each recording"
+        f"a recording is cut into windows of {window_s} s every {stride_s} s, whose probabilities are averaged; "
+        "the numbers below are of such averages, one answer for each recording"
     )
 
 
@@ -76,7 +76,7 @@ def _splits(results: Mapping) -> list[str]:
 
 def _better() -> str:
     higher = [title for metric, title in METRIC_NAMES.items() if metric not in LOWER]
-    return f"Higher is better for {', '.join(higher)}; lower for {', '.join(METRIC_NAMES[one] for one in LOWER)}."
+    return f"Higher is better for {', '.join(higher)}; for the others lower."
 
 
 def _baselines(results: Mapping) -> str:

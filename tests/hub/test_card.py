@@ -13,17 +13,22 @@ import pytest
 import yaml
 from huggingface_hub import HfApi, ModelCard
 from loopback_hub import WRITER
+from transformers import AutoFeatureExtractor, WhisperFeatureExtractor
 
+from hf_dialects.evaluation.baselines import BASELINES
+from hf_dialects.hub import classifier_card
 from hf_dialects.hub.card import write_card
 from hf_dialects.hub.card_tables import NO_CODE, NOT_MEASURED
+from hf_dialects.hub.card_text import SYNTHETIC
 from hf_dialects.hub.figures import write_figures
 from hf_dialects.hub.source import read_source
+from hf_dialects.models.feature_extraction_dialect import longest_input_s
 
 COMMITTED = sorted(Path(__file__).parents[2].glob("model_cards/*/README.md"))
 RETRIEVAL = {
     "question": {"parallel": "sentence_id", "between": "site", "group": None},
     "shown": 2,
-    "data": {"n": 40},
+    "data": {"n": 40, "sha256": "e1"},
     "layers": [
         {
             "layer": 2,
@@ -39,6 +44,15 @@ RETRIEVAL = {
             "warning": None,
         }
     ],
+    "results": {
+        "2": {
+            "sites": [{"site": "gan"}, {"site": "hak"}, {"site": "wuu"}],
+            "groups": [
+                {"from": start, "to": end, "interval": {"value": value, "low": None, "high": None, "n": 20}}
+                for start, end, value in (("south", "south", 0.9), ("south", "north", 0.2), ("north", "south", 0.3))
+            ],
+        }
+    },
 }
 
 
@@ -89,7 +103,7 @@ def test_missing_numbers_read_not_measured(source):
     assert first_row(card, "accuracy")[1] == first_row(card, "NLL")[1] == NOT_MEASURED
     assert first_row(card, "test")[2] == NOT_MEASURED
     assert row(card, label)[2:] == [NOT_MEASURED] * 5
-    assert f"Temperature: {NOT_MEASURED}" in card
+    assert "No temperature was fitted." in card
     splits = [one.dataset_split for one in ModelCard(card).data.eval_results if one.metric_type == "accuracy"]
     assert splits == ["validation"]
 
@@ -173,7 +187,139 @@ def test_an_encoder_s_card_holds_retrieval_beside_controls(tmp_path):
     assert first_row(card, "contrastive loss")[1] == NOT_MEASURED
     assert first_row(card, "hak")[2:] == ["hak", "hakk1236"]
     scores = {one.dataset_split: one.metric_value for one in ModelCard(card).data.eval_results}
-    assert scores == {"validation": 0.25, "retrieval": 0.5}
+    assert scores == {"validation": 0.25, None: 0.5}, "nothing says which split was retrieved in"
+    assert "Retrieval among 40 utterances." in card
+    assert first_row(card, "south") == ["south", ".900", ".200"]
+    assert first_row(card, "north") == ["north", ".300", NOT_MEASURED]
+    assert "trained on these" not in card, "the places were the sites, not the varieties"
+
+
+@pytest.fixture
+def encoder(tmp_path):
+    """A run for alignment with retrieval between varieties."""
+    pushable.encoder(tmp_path / "run" / "model")
+    results = {"schema": 1, "labels": ["gan", "hak"], "seed": 4}
+    (tmp_path / "run" / "results.json").write_text(json.dumps(results))
+    question = RETRIEVAL["question"] | {"between": "dialect", "group": "cluster"}
+    return replace(read_source(tmp_path / "run"), retrieval=deepcopy(RETRIEVAL) | {"question": question})
+
+
+def retrieved_in(card: str) -> tuple[str, str | None]:
+    one = next(one for one in ModelCard(card).data.eval_results if one.metric_name == "recall@1 across varieties")
+    return one.dataset_name, one.dataset_split
+
+
+def test_retrieval_names_its_split_and_what_was_not_trained_on(encoder):
+    encoder.results["data"] = {"splits": {"validation": {"sha256": "0f"}, "test": {"sha256": "e1"}}}
+    card = card_of(encoder)
+    assert "among 40 utterances of the split test, in 3 varieties." in card
+    assert retrieved_in(card) == ("unnamed corpus", "test")
+    assert "Retrieved, but not trained on: wuu." in card
+    assert "recall@1 by cluster, from the rows to the columns" in card
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "scored"),
+    [
+        ("--data me/tones --split=held", "of the split held of me/tones", ("me/tones", "held")),
+        ("--data /mnt/tones --draws 5", "of all splits of tones", ("tones", None)),
+        ("--split held", "40 utterances, in 3", ("unnamed corpus", None)),
+    ],
+)
+def test_retrieval_elsewhere_is_told_by_its_command(encoder, options, said, scored):
+    encoder.retrieval["environment"] = {"command": f"hf-dialects retrieve run {options} --between dialect"}
+    card = card_of(encoder)
+    assert said in card
+    assert retrieved_in(card) == scored
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"encoder": {"model_type": "wav2vec2"}}, "Encoder of wav2vec 2.0's architecture, trained from scratch; "),
+        ({"encoder": "them/xls-r"}, "Encoder: wav2vec 2.0, pretrained (them/xls-r); "),
+        ({"encoder": "/mnt/models/own"}, "Encoder: wav2vec 2.0, pretrained (own); "),
+        ({}, "Encoder: wav2vec 2.0; "),
+    ],
+)
+def test_the_encoder_says_where_it_comes_from_and_its_layer(encoder, model, said):
+    blocks = encoder.config["encoder_config"]["num_hidden_layers"]
+    card = card_of(replace(encoder, recipe={"model": model}))
+    assert f"{said}its frames are those of layer {blocks} of {blocks}." in card
+    encoder.config["layer"] = -2
+    assert f"of layer {blocks - 1} of {blocks}." in card_of(encoder)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("Finds parallels, by SeqSim: over sentence_id. Judge it.", "Finds parallels, by SeqSim."),
+        ("Of a million parameters: by default on synthetic voices.", "Of a million parameters."),
+        ("SALVI (Li et al. 2024; salvi_b is longer), plain: AdamW; 5 epochs. Taken here.",
+         "SALVI (Li et al. 2024; salvi_b is longer), plain: AdamW; 5 epochs."),
+        ("One; two (--no)\n  three", "One."),
+    ],
+)  # fmt: skip
+def test_descriptions_end_before_notes_on_usage(source, given, kept):
+    card = card_of(replace(source, recipe={"description": given}))
+    assert f"each of\nthem. {kept}\n" in card
+
+
+def test_synthetic_voices_are_called_so(source):
+    assert SYNTHETIC not in card_of(source)
+    synthetic = card_of(replace(source, recipe={"data": {"source": "demo"}}))
+    assert SYNTHETIC in synthetic
+    assert "a bootstrap over voices where voices" in synthetic
+    assert re.search(r"The intervals are indicative \(\d+ voices", synthetic)
+    assert "speakers |" in card_of(source)
+    assert "speakers |" not in synthetic
+
+
+def test_a_warning_stands_once_below_its_table(source):
+    warning = "indicative (2 speakers)"
+    for one in source.results["metrics"]["test"].values():
+        one["warning"] = warning
+    for one in source.results["metrics"]["validation"].values():
+        one["warning"] = None
+    assert card_of(source).count(warning) == 1
+
+
+def test_every_baseline_and_the_sense_of_every_metric_are_explained(source):
+    assert set(classifier_card.BASELINES) == set(BASELINES)
+    card = card_of(source)
+    assert "- majority: for every recording" in card
+    assert "- duration:" not in card, "it was not measured here"
+    assert "Higher is better for accuracy, macro F1, weighted F1, cluster accuracy; for the others lower." in card
+
+
+def test_what_crosses_the_splits_is_a_table_and_nothing_a_sentence(source):
+    source.results["data"]["leakage"] = {
+        "speaker": {"values": 6, "crossing": 0, "examples": 0},
+        "site": {"values": 0, "crossing": 0, "examples": 0},
+    }
+    nothing = "Nothing crosses the splits: none of the 6 values of `speaker` is in more than one of them."
+    assert nothing in card_of(source)
+    source.results["data"]["leakage"]["speaker"] |= {"crossing": 2, "examples": 9}
+    assert first_row(card_of(source), "speaker") == ["speaker", "6", "2", "9"]
+    del source.results["data"]["leakage"]
+    assert f"What is in more than one split: {NOT_MEASURED}." in card_of(source)
+
+
+def test_the_longest_pass_is_that_of_the_extractor(source):
+    longest = longest_input_s(AutoFeatureExtractor.from_pretrained(source.model))
+    assert f"One pass is at most {longest:.1f} s long: longer recordings raise an error." in card_of(source)
+    whisper = WhisperFeatureExtractor().to_dict()
+    assert "at most 30.0 s long: longer recordings have to be cut" in card_of(replace(source, extractor=whisper))
+    assert "One pass" not in card_of(replace(source, extractor={"sampling_rate": 16000}))
+
+
+def test_cards_say_what_to_install(source, tmp_path):
+    assert "torchaudio" not in card_of(source).split("## Varieties")[0]
+    recogniser = card_of(read_source(pushable.recogniser(tmp_path / "run")))
+    assert 'pip install "transformers>=5" "torch<2.15" "torchaudio<2.12" soundfile soxr' in recogniser
+    assert "runs the Python files of this repository" in recogniser
+    method = "The method is that of Yao et al. (2024) and Chang et al. (2026)"
+    assert f"{method}; the numbers above are not the papers'." in recogniser
 
 
 def test_a_recogniser_s_card_holds_error_rates_by_variety(tmp_path):
