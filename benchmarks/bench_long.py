@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from machine import cpu_flags
+from machine import cpu_flags, facts
 from measure import Row, interleaved
 from transformers import (
     AudioClassificationPipeline,
@@ -191,14 +191,20 @@ def peak_of(path: Path) -> int:
 
 
 def main() -> None:
-    """The ten minutes, one round."""
+    """The ten minutes, one round; writes bench_long.md."""
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     torch.set_num_threads(1)
+    machine = facts()
     model, extractor = dialect_model({}), extractor_of()
     recording, waveform = noise(LONG_S)
     found = interleaved(ways(model, extractor, recording, waveform), rounds=1, warm_up=0)
-    for row in rows(found, LONG_S, "one round"):
-        print(f"{row.name}: {row.ratio:.2f} ({row.goal}) {row.note}")
+    lines = [
+        f"- {row.name}: {row.ratio:.2f} ({row.goal}) {row.note}".strip() for row in rows(found, LONG_S, "one round")
+    ]
+    head = ["# Ten minutes, base-size encoder", "", "`python benchmarks/bench_long.py`", ""]
+    text = "\n".join([*head, *lines, "", *(f"- {name}: {value}" for name, value in machine.items())])
+    print(text)
+    Path(__file__).with_suffix(".md").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
