@@ -95,7 +95,7 @@ def test_retrieval_with_a_model(run, model, corpus, tmp_path, monkeypatch):
     summary = (out / "summary.md").read_text()
     assert summary.index("**Mind:**") < summary.index("| layer |")
 
-    monkeypatch.setattr("hf_dialects.embeddings.encode_frames", None)  # what is there is not done again
+    monkeypatch.setattr("hf_dialects.embeddings.frame_blocks", None)  # what is there is not done again
     monkeypatch.setattr("hf_dialects.retrieval_source.seqsim_matrix", None)
     monkeypatch.setattr("hf_dialects.retrieval_audio.dtw_distances", None)
     before = digests(out)
