@@ -9,13 +9,16 @@ Large files go over LFS, so a process that uploads needs HF_HUB_DISABLE_XET=1 be
 import base64
 import hashlib
 import json
+import os
 import re
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from unittest.mock import patch
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -54,6 +57,23 @@ def serve() -> Iterator[LoopbackHub]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def consume(hub: LoopbackHub, folder: Path, script: str, *arguments: str, **environment: str) -> None:
+    """Run a script in a process that knows the Hub and its reader, and has an empty cache of its own in `folder`."""
+    environment = {
+        **os.environ,
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(folder / "home"),
+        "HF_TOKEN": READER,
+        "HF_HUB_OFFLINE": "0",
+        "OMP_NUM_THREADS": "1",
+        **environment,
+    }
+    command = [sys.executable, "-P", "-c", script, *arguments]
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert READER not in done.stdout + done.stderr
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -3,6 +3,7 @@
 Dimensions: S seeds, N utterances, C dialects.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,7 +108,10 @@ def paired(a: Arm, b: Arm) -> Pair:
         )
     seeds, seeds_of_b, notes = shared_seeds(a, b)
     runs_of_a, runs_of_b = [a.runs[seed] for seed in seeds], [b.runs[seed] for seed in seeds_of_b]
-    ids, note = _shared_ids(a, b, [*runs_of_a, *runs_of_b])
+    runs = [*runs_of_a, *runs_of_b]
+    if any(len(set(run.ids)) < len(run.ids) for run in runs):
+        raise CorpusError(f"the predictions of {a.name} or {b.name} hold an id twice; evaluate that run again")
+    ids, note = shared_ids((a.name, b.name), [run.ids for run in runs], "predicted")
     labels = list(dict.fromkeys([*a.labels, *b.labels]))
     of_a = [_aligned(ids, labels, run, a.labels) for run in runs_of_a]
     of_b = [_aligned(ids, labels, run, b.labels) for run in runs_of_b]
@@ -151,20 +155,26 @@ def _file(run: Path, split: str) -> Path:
     return run / "predictions" / f"{split}.parquet"
 
 
-def _shared_ids(a: Arm, b: Arm, runs: list[Predictions]) -> tuple[list[str], list[str]]:
-    """Ids that all runs predicted, in the order of the first, and a note where a few are missing somewhere."""
-    sets = [set(run.ids) for run in runs]
-    if any(len(ids) < len(run.ids) for ids, run in zip(sets, runs, strict=True)):
-        raise CorpusError(f"the predictions of {a.name} or {b.name} hold an id twice; evaluate that run again")
-    shared, everything = set.intersection(*sets), set.union(*sets)
+def shared_ids(names: Sequence[str], runs: Sequence[Collection[str]], did: str) -> tuple[list[str], list[str]]:
+    """Ids that all runs have, in the order of the first, and a note where a few are missing somewhere.
+
+    Args:
+        names: of the two sides that are compared.
+        runs: ids of every run of both.
+        did: what a run did to an utterance, such as "predicted".
+
+    Raises:
+        CorpusError: more than a few are missing.
+    """
+    shared, everything = set.intersection(*map(set, runs)), set.union(*map(set, runs))
     missing = sorted(everything - shared)
     if len(missing) > FEW * len(everything):
         raise CorpusError(
-            f"{a.name} and {b.name} were judged on different utterances: {len(missing)} of {len(everything)} are "
+            f"{' and '.join(names)} were judged on different utterances: {len(missing)} of {len(everything)} are "
             f"missing from one of them, first {missing[0]!r}; compare runs on the same split of the same corpus"
         )
-    note = f"{len(missing)} of {len(everything)} utterances are left out, because not all runs predicted them"
-    return [id for id in runs[0].ids if id in shared], [note] if missing else []
+    note = f"{len(missing)} of {len(everything)} utterances are left out, because not all runs {did} them"
+    return [id for id in runs[0] if id in shared], [note] if missing else []
 
 
 def _aligned(ids: list[str], labels: list[str], run: Predictions, own: list[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from hf_dialects.errors import CheckpointError, CorpusError
-from hf_dialects.evaluation.arms import FEW, SEEDS, shared_seeds
+from hf_dialects.evaluation.arms import SEEDS, shared_ids, shared_seeds
 from hf_dialects.evaluation.groups import Groups
 from hf_dialects.evaluation.results import read_results
 from hf_dialects.evaluation.transcripts import Transcripts, groups_of, read_transcripts
@@ -121,7 +121,7 @@ def paired_transcripts(a: TranscriptArm, b: TranscriptArm) -> TranscriptPair:
         raise CorpusError(f"the texts of {a.name} and {b.name} were normalised differently; score both alike")
     seeds, seeds_of_b, notes = shared_seeds(a, b)
     sides = [[a.runs[seed] for seed in seeds], [b.runs[seed] for seed in seeds_of_b]]
-    ids, missing = _shared_ids(a, b, [*sides[0], *sides[1]])
+    ids, missing = shared_ids((a.name, b.name), [run.texts for run in [*sides[0], *sides[1]]], "transcribed")
     reference = sides[0][0]
     for run in (*sides[0], *sides[1]):
         if wrong := [id for id in ids if run.texts[id] != reference.texts[id]]:
@@ -146,17 +146,3 @@ def paired_transcripts(a: TranscriptArm, b: TranscriptArm) -> TranscriptPair:
 
 def _runs(folder: Path) -> list[Path]:
     return [folder] if (folder / "results.json").is_file() else sorted(folder.glob(SEEDS))
-
-
-def _shared_ids(a: TranscriptArm, b: TranscriptArm, runs: list[Transcripts]) -> tuple[list[str], list[str]]:
-    """Ids that all runs have, in the order of the first, and a note where a few are missing somewhere."""
-    sets = [set(run.texts) for run in runs]
-    shared, everything = set.intersection(*sets), set.union(*sets)
-    missing = sorted(everything - shared)
-    if len(missing) > FEW * len(everything):
-        raise CorpusError(
-            f"{a.name} and {b.name} were judged on different utterances: {len(missing)} of {len(everything)} are "
-            f"missing from one of them, first {missing[0]!r}; compare runs on the same split of the same corpus"
-        )
-    note = f"{len(missing)} of {len(everything)} utterances are left out, because not all runs transcribed them"
-    return [id for id in runs[0].texts if id in shared], [note] if missing else []

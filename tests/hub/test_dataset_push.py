@@ -2,21 +2,17 @@
 
 import io
 import json
-import os
 import re
-import subprocess
-import sys
 from hashlib import sha256
 from pathlib import Path
 
-import loopback_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
 from datasets import ClassLabel, Dataset, Features
 from huggingface_hub import DatasetCard, DatasetCardData, constants
-from loopback_hub import READER, WRITER
+from loopback_hub import WRITER, consume
 from sharable import PEOPLE, TAKES, prepared, script, share, tables
 
 from hf_dialects.data.leakage import leakage
@@ -64,10 +60,8 @@ def corpus(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def hub():
-    with pytest.MonkeyPatch.context() as patch, loopback_hub.serve() as hub:
-        patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        yield hub
+def hub(lasting_hub):
+    return lasting_hub
 
 
 @pytest.fixture(scope="module")
@@ -85,18 +79,7 @@ def source(corpus):
 @pytest.fixture(scope="module")
 def read_back(hub, pushed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("reader")
-    environment = os.environ | {
-        "HF_ENDPOINT": hub.endpoint,
-        "HF_HOME": str(folder / "home"),
-        "HF_TOKEN": READER,
-        "HF_HUB_OFFLINE": "0",
-        "HF_DATASETS_OFFLINE": "0",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-    }
-    command = [sys.executable, "-P", "-c", READ_BACK, REPO]
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    consume(hub, folder, READ_BACK, REPO, HF_DATASETS_OFFLINE="0", PYTHONPATH=str(Path(__file__).parents[2]))
     return json.loads((folder / "answers.json").read_text())
 
 

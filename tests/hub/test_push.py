@@ -1,21 +1,17 @@
 """A pushed run is loaded back from the Hub without this package; what went up is what may."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from importlib import import_module
 from pathlib import Path
 
 import finished
-import loopback_hub
 import numpy as np
 import pytest
 import soundfile
 import tiny
 from huggingface_hub import ModelCard, constants
-from loopback_hub import READER, STRANGER, WRITER
+from loopback_hub import READER, STRANGER, WRITER, consume
 
 from hf_dialects.errors import CheckpointError, DialectError
 from hf_dialects.hub import push
@@ -63,10 +59,8 @@ def run_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def hub():
-    with pytest.MonkeyPatch.context() as patch, loopback_hub.serve() as hub:
-        patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        yield hub
+def hub(lasting_hub):
+    return lasting_hub
 
 
 @pytest.fixture(scope="module")
@@ -79,17 +73,7 @@ def consumed(hub, pushed, tmp_path_factory):
     """The folder of a process without the package that loaded the repository from the Hub."""
     folder = tmp_path_factory.mktemp("consumer")
     soundfile.write(folder / "recording.wav", tiny.waveform(2.0), 16000, subtype="FLOAT")
-    environment = os.environ | {
-        "HF_ENDPOINT": hub.endpoint,
-        "HF_HOME": str(folder / "home"),
-        "HF_TOKEN": READER,
-        "HF_HUB_OFFLINE": "0",
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, "-P", "-c", CONSUMER, REPO]
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert READER not in done.stdout + done.stderr
+    consume(hub, folder, CONSUMER, REPO)
     return folder
 
 

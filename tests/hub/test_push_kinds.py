@@ -2,15 +2,11 @@
 they were, with and without this package; their cards' snippets run."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from importlib import import_module
 from pathlib import Path
 
 import finished
-import loopback_hub
 import numpy as np
 import pushable
 import pytest
@@ -18,7 +14,7 @@ import soundfile
 import tiny
 import torch
 from huggingface_hub import ModelCard, constants
-from loopback_hub import READER, WRITER
+from loopback_hub import READER, WRITER, consume
 from transformers import AutoModel, AutoModelForAudioClassification, AutoModelForRNNT
 from transformers.pipelines import PIPELINE_REGISTRY
 
@@ -90,10 +86,8 @@ def folders(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def hub():
-    with pytest.MonkeyPatch.context() as patch, loopback_hub.serve() as hub:
-        patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        yield hub
+def hub(lasting_hub):
+    return lasting_hub
 
 
 @pytest.fixture(scope="module")
@@ -111,16 +105,7 @@ def consumed(hub, pushed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("consumer")
     for name, seed in (("recording.wav", 0), ("other.wav", 5)):
         soundfile.write(folder / name, tiny.waveform(1.0, seed), 16000, subtype="FLOAT")
-    environment = os.environ | {
-        "HF_ENDPOINT": hub.endpoint,
-        "HF_HOME": str(folder / "home"),
-        "HF_TOKEN": READER,
-        "HF_HUB_OFFLINE": "0",
-        "OMP_NUM_THREADS": "1",
-    }
-    command = [sys.executable, "-P", "-c", CONSUMER, *NAMES]
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
+    consume(hub, folder, CONSUMER, *NAMES)
     return folder
 
 
