@@ -428,7 +428,7 @@ def test_audio_that_is_not_inside_is_refused(hub, corpus, tmp_path):
         share(tmp_path, hub, "me/none")
 
 
-def test_a_split_that_was_made_here_is_shared_with_how_it_was_made(hub, corpus, run, tmp_path):
+def test_a_split_that_was_made_here_is_shared_with_how_it_was_made(hub, pushed, corpus, run, tmp_path):
     assert (
         run("split", corpus, "--by", "site", "--sizes", "0.5,0.25,0.25", "--out", tmp_path / "by-site", "--quiet").code
         == 0

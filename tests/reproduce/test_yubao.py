@@ -56,7 +56,7 @@ def test_the_command_writes_the_table_and_goes_on(run, tmp_path, monkeypatch):
     assert both[0].startswith("| Standard Mandarin → Mandarin dialects | ")
     assert (tmp_path / "yubao-table6.tex").read_text().count(r"\\") == 9
 
-    monkeypatch.setattr("hf_dialects.embeddings.encode_frames", None)  # what is there is not done again
+    monkeypatch.setattr("hf_dialects.embeddings.frame_blocks", None)  # what is there is not done again
     monkeypatch.setattr("hf_dialects.retrieval_source.seqsim_matrix", None)
     monkeypatch.setattr("hf_dialects.retrieval_audio.dtw_distances", None)
     before = (tmp_path / "yubao-table6.md").read_bytes()
