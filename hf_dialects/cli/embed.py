@@ -36,18 +36,18 @@ def embed(
 
     Example:
 
-      hf-dialects embed runs/demo --data demo --layers=-1,6 --out vectors
+      hf-dialects embed runs/demo/seed-0 --data demo --layers=-1,6 --out vectors
 
     Several processes share the shards, on a processor or on an accelerator each; kill any of them, and the same command
     again does what is missing. On processors, accelerate takes --multi_gpu, too: with --cpu it starts one process only.
 
-      torchrun --nproc-per-node 2 -m hf_dialects.cli.main embed runs/demo --data demo --out vectors
+      torchrun --nproc-per-node 2 -m hf_dialects.cli.main embed runs/small --data demo --out vectors
 
-      accelerate launch --multi_gpu --num_processes 2 -m hf_dialects.cli.main embed runs/demo --data demo --out vectors
+      accelerate launch --multi_gpu --num_processes 2 -m hf_dialects.cli.main embed runs/small --data demo --out vectors
 
     An archive on the Hub is not downloaded; processes share its files:
 
-      hf-dialects embed runs/demo --data owner/archive --streaming --out vectors
+      hf-dialects embed runs/demo/seed-0 --data owner/archive --streaming --out vectors
     """
     chosen = numbers(layers, int, "--layers")
     shell.start()

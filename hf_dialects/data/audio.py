@@ -54,8 +54,8 @@ def decode(cell, sampling_rate: int = SAMPLING_RATE, start_s: float = 0.0, end_s
     """
     if start_s < 0 or (end_s is not None and end_s <= start_s):
         raise ValueError(f"start_s must be at least 0 and end_s after it, got {start_s} and {end_s}")
-    with _opened(cell) as (sound, file, name):
-        up, down = _ratio(sound.samplerate, sampling_rate)
+    with opened(cell) as (sound, file, name):
+        up, down = rate_ratio(sound.samplerate, sampling_rate)
         reach = FILTER_REACH * max(up, down) // up + 1 if up != down else 0
         start = round(start_s * sampling_rate)
         # a multiple of `down`, where a sample of the output falls on one of the input
@@ -64,22 +64,11 @@ def decode(cell, sampling_rate: int = SAMPLING_RATE, start_s: float = 0.0, end_s
         if end_s is not None:
             last = min(last, -(-round(end_s * sampling_rate) * down // up) + reach)
         waveform = _read(sound, first, last) if first < last else np.empty(0, np.float32)
-        slack = MP3_SLACK if sound.format == "MP3" else 0
-        if last != UNKNOWN_LENGTH and len(waveform) + slack < last - first:
-            found = f"{first + len(waveform)} of {sound.frames} samples can be read"
-            raise AudioError(f"{name} breaks off: {found}; fetch it again or leave it out", "corrupt")
+        check_length(sound, name, len(waveform), first, last)
         if first == 0 and last == sound.frames and (why := stream_damage(sound, file)):
             raise AudioError(f"{name} {why}", "corrupt")
         rate, frames = sound.samplerate, sound.frames
-    loudest = max(-float(waveform.min()), float(waveform.max())) if waveform.size else 0.0  # NaN if any sample is
-    if not math.isfinite(loudest):
-        bad = int((~np.isfinite(waveform)).sum())
-        raise AudioError(
-            f"{name} holds {bad} samples that are infinite or not numbers; export it again or leave it out",
-            "not finite",
-        )
-    if loudest > LOUDEST:
-        raise AudioError(f"{name} is corrupt: a sample is {loudest:.3g}; full scale is 1, leave it out", "corrupt")
+    check_samples(waveform, name)
     stop = None if end_s is None else round(end_s * sampling_rate) - first * up // down
     waveform = resample(waveform, rate, sampling_rate)[start - first * up // down : stop]
     if waveform.size == 0:
@@ -94,7 +83,7 @@ def duration_s(cell) -> float:
     Raises:
         AudioError: missing, empty or corrupt, as far as the header shows.
     """
-    with _opened(cell) as (sound, _, _):
+    with opened(cell) as (sound, _, _):
         frames = len(_read(sound, 0, UNKNOWN_LENGTH)) if sound.frames == UNKNOWN_LENGTH else sound.frames
         return frames / sound.samplerate
 
@@ -112,7 +101,7 @@ def resample(waveform: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
         return waveform
     import soxr
 
-    up, down = _ratio(from_rate, to_rate)
+    up, down = rate_ratio(from_rate, to_rate)
     length = -(-len(waveform) * up // down)
     # soxr rounds the length; with silence behind it no sample is lost
     return soxr.resample(np.pad(waveform, (0, -(-down // up))), down, up, quality="HQ")[:length]
@@ -163,7 +152,7 @@ class _Stream(soundfile.SoundFile):
 
 
 @contextmanager
-def _opened(cell) -> Iterator[tuple[_Stream, BinaryIO, str]]:
+def opened(cell) -> Iterator[tuple[_Stream, BinaryIO, str]]:
     """The recording, the file under it and its name for messages; all that goes wrong becomes an `AudioError`."""
     data, path = _parts(cell)
     name = str(path) if path is not None else f"<{len(data)} bytes>"
@@ -222,19 +211,46 @@ def _read(sound: _Stream, first: int, last: int) -> np.ndarray:
         return _read(sound, 0, last)[first:]
     if first:
         sound.seek(first)
-    blocks, left = [], last - first
-    while left > 0:
-        block = sound.read(min(left, max(1, BLOCK // sound.channels)), dtype="float32", always_2d=True)
-        if not len(block):
-            break
-        with np.errstate(over="ignore", invalid="ignore"):  # such samples are refused afterwards
-            blocks.append(block[:, 0] if sound.channels == 1 else block.mean(1))
-        left -= len(block)
+    blocks = list(mono_blocks(sound, last - first))
     if len(blocks) == 1:
         return blocks[0]
     return np.concatenate(blocks) if blocks else np.empty(0, np.float32)
 
 
-def _ratio(from_rate: int, to_rate: int) -> tuple[int, int]:
+def mono_blocks(sound: _Stream, n_frames: int, block: int = BLOCK) -> Iterator[np.ndarray]:
+    """So many frames from where the recording stands, or as far as there are any, mixed down: (n,) float32.
+
+    Args:
+        block: samples read at once, over all channels.
+    """
+    left, most = n_frames, max(1, block // sound.channels)
+    while left > 0 and len(read := sound.read(min(left, most), dtype="float32", always_2d=True)):
+        with np.errstate(over="ignore", invalid="ignore"):  # such samples are refused afterwards
+            yield read[:, 0] if sound.channels == 1 else read.mean(1)
+        left -= len(read)
+
+
+def check_length(sound: _Stream, name: str, n_read: int, first: int, last: int) -> None:
+    """Refuse a recording of whose frames [first, last) fewer could be read than its header promises."""
+    slack = MP3_SLACK if sound.format == "MP3" else 0
+    if last != UNKNOWN_LENGTH and n_read + slack < last - first:
+        found = f"{first + n_read} of {sound.frames} samples can be read"
+        raise AudioError(f"{name} breaks off: {found}; fetch it again or leave it out", "corrupt")
+
+
+def check_samples(waveform: np.ndarray, name: str) -> None:
+    """Refuse samples (S,) that are not finite, or far beyond full scale."""
+    loudest = max(-float(waveform.min()), float(waveform.max())) if waveform.size else 0.0  # NaN if any sample is
+    if not math.isfinite(loudest):
+        bad = int((~np.isfinite(waveform)).sum())
+        raise AudioError(
+            f"{name} holds {bad} samples that are infinite or not numbers; export it again or leave it out",
+            "not finite",
+        )
+    if loudest > LOUDEST:
+        raise AudioError(f"{name} is corrupt: a sample is {loudest:.3g}; full scale is 1, leave it out", "corrupt")
+
+
+def rate_ratio(from_rate: int, to_rate: int) -> tuple[int, int]:
     """Reduced (up, down); of odd rates the nearest with a small enough `down`, as good as the clock of a recorder."""
     return Fraction(to_rate, from_rate).limit_denominator(LARGEST_FACTOR).as_integer_ratio()

@@ -10,14 +10,15 @@ import numpy as np
 from hf_dialects.data.audio import (
     BLOCK,
     FILTER_REACH,
-    LOUDEST,
-    MP3_SLACK,
     SAMPLING_RATE,
-    _opened,
-    _ratio,
+    check_length,
+    check_samples,
+    mono_blocks,
+    opened,
+    rate_ratio,
     resample,
 )
-from hf_dialects.data.containers import UNKNOWN_LENGTH, stream_damage
+from hf_dialects.data.containers import stream_damage
 from hf_dialects.errors import AudioError
 
 
@@ -33,50 +34,30 @@ def stream(cell, sampling_rate: int = SAMPLING_RATE, block: int = BLOCK) -> Iter
     Raises:
         AudioError: as `decode` does, but when the reading gets there: blocks before a damaged place have been given.
     """
-    with _opened(cell) as (sound, file, name):
+    with opened(cell) as (sound, file, name):
         found = 0
 
         def mono() -> Iterator[np.ndarray]:
             nonlocal found
-            for one in _mono(sound, max(1, block // sound.channels)):
+            for one in mono_blocks(sound, sound.frames, block):
                 found += len(one)
-                _check(one, name)
+                check_samples(one, name)
                 yield one
 
         given = 0
         for part in _resampled(mono(), sound.samplerate, sampling_rate):
             given += len(part)
             yield part
-        slack = MP3_SLACK if sound.format == "MP3" else 0
-        if sound.frames != UNKNOWN_LENGTH and found + slack < sound.frames:
-            counted = f"{found} of {sound.frames} samples can be read"
-            raise AudioError(f"{name} breaks off: {counted}; fetch it again or leave it out", "corrupt")
+        check_length(sound, name, found, 0, sound.frames)
         if why := stream_damage(sound, file):
             raise AudioError(f"{name} {why}", "corrupt")
         if not given:
             raise AudioError(f"{name} holds no samples; record it again or leave it out", "empty")
 
 
-def _mono(sound, block: int) -> Iterator[np.ndarray]:
-    """Mean of the channels, to the stated end and no further: what follows it is no audio."""
-    left = sound.frames
-    while len(read := sound.read(min(left, block), dtype="float32", always_2d=True)):
-        with np.errstate(over="ignore", invalid="ignore"):  # such samples are refused afterwards
-            yield read[:, 0] if sound.channels == 1 else read.mean(1)
-        left -= len(read)
-
-
-def _check(samples: np.ndarray, name: str) -> None:
-    if not np.isfinite(samples).all():
-        what = "samples that are infinite or not numbers; export it again or leave it out"
-        raise AudioError(f"{name} holds {what}", "not finite")
-    if (loudest := float(np.abs(samples).max())) > LOUDEST:
-        raise AudioError(f"{name} is corrupt: a sample is {loudest:.3g}; full scale is 1, leave it out", "corrupt")
-
-
 def _resampled(blocks: Iterable[np.ndarray], from_rate: int, to_rate: int) -> Iterator[np.ndarray]:
     """`resample` of all blocks as one waveform: every part is resampled with what the filter reaches on both sides."""
-    up, down = _ratio(from_rate, to_rate)
+    up, down = rate_ratio(from_rate, to_rate)
     if up == down:
         yield from blocks
         return

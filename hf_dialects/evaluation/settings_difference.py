@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.special import softmax
 
 from hf_dialects.inference import Predictions, predict
 
@@ -79,15 +80,10 @@ def sample(windows: np.ndarray) -> list[int]:
 def _difference(one: Predictions, other: Predictions) -> Mapping[str, float]:
     a, b = (run.window_logits.logits for run in (one, other))
     p, q = one.probabilities, other.probabilities
-    probability = np.abs(_softmax(a) - _softmax(b))
+    probability = np.abs(softmax(a, axis=1) - softmax(b, axis=1))
     return {
         "largest_logit": float(np.abs(a - b).max()),
         "largest_probability": float(probability.max()),
         "mean_probability": float(np.abs(p - q).mean()),
         "same_dialect": float((p.argmax(1) == q.argmax(1)).mean()),
     }
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    weights = np.exp(logits - logits.max(1, keepdims=True))
-    return weights / weights.sum(1, keepdims=True)

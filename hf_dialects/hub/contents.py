@@ -72,6 +72,11 @@ def listing(folder: Path) -> list[tuple[str, int]]:
     return sorted((path.relative_to(folder).as_posix(), path.stat().st_size) for path in _files(folder))
 
 
+def places_of(folder: Path) -> list[Path]:
+    """Paths that would tell where a folder lies, or whose it is."""
+    return [folder.absolute(), folder.resolve(), Path.home(), Path.home().resolve()]
+
+
 def refuse_private(folder: Path, secrets: Sequence[str], places: Sequence[Path]) -> None:
     """Search what goes up for what must not.
 

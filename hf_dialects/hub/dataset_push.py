@@ -10,13 +10,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from huggingface_hub import get_token
 
 from hf_dialects.data.split_folder import write_records
 from hf_dialects.data.splits import SPLITS
-from hf_dialects.errors import CorpusError, DialectError
+from hf_dialects.errors import CorpusError
 from hf_dialects.hub.card import CARD
-from hf_dialects.hub.contents import listing, refuse_private
+from hf_dialects.hub.contents import listing, places_of, refuse_private
 from hf_dialects.hub.dataset_card import Shared, write_card
 from hf_dialects.hub.dataset_columns import Columns, parquet_files, read_columns
 from hf_dialects.hub.dataset_facts import Facts, licence_to_share
@@ -25,7 +24,7 @@ from hf_dialects.hub.dataset_licence import COLUMN, shared_rows
 from hf_dialects.hub.dataset_pseudonyms import SHORT, Pseudonyms, holds, personal_columns
 from hf_dialects.hub.dataset_shards import Recordings, refuse_foreign, write_shards
 from hf_dialects.hub.push import Pushed, check_target
-from hf_dialects.hub.transfer import send, write_manifest
+from hf_dialects.hub.transfer import send, token_to_write, write_manifest
 
 MAPPING = "pseudonyms.csv"
 BUILDING = "hub.part"  # in the corpus' folder: what goes up, removed at the end
@@ -106,7 +105,7 @@ def push_dataset(
     if not exact_places:
         rounded = [name for name in next(iter(seen.values())).coordinates() if _any(seen, name)]
         seen = {name: columns.rounded() for name, columns in seen.items()}
-    places = [folder.absolute(), folder.resolve(), Path.home(), Path.home().resolve()]
+    places = places_of(folder)
     _search(seen, secrets, places)
     with _building(folder) as building, TemporaryDirectory(prefix="hf-dialects-push-") as place:
         (building / "data").mkdir()
@@ -160,9 +159,7 @@ def check_push(
     """
     license = licence_to_share(facts, license, accept_terms)
     check_target(repo_id, license)
-    if not (token := token or get_token()):
-        raise DialectError(f"there is no token to write to {repo_id} with: run hf auth login, or set HF_TOKEN")
-    return license, token
+    return license, token_to_write(repo_id, token)
 
 
 def _read(folder: Path, facts: Facts) -> tuple[dict[str, Part], Counter]:

@@ -11,11 +11,11 @@ from huggingface_hub.utils import validate_repo_id
 
 from hf_dialects.errors import DialectError
 from hf_dialects.hub.card import CARD, write_card
-from hf_dialects.hub.contents import lay_out, listing, refuse_private
+from hf_dialects.hub.contents import lay_out, listing, places_of, refuse_private
 from hf_dialects.hub.figures import write_figures
 from hf_dialects.hub.reload import check_reload
 from hf_dialects.hub.source import read_source
-from hf_dialects.hub.transfer import send, write_manifest
+from hf_dialects.hub.transfer import send, token_to_write, write_manifest
 
 
 @dataclass(frozen=True)
@@ -85,18 +85,14 @@ def push(
         figures = write_figures(source, folder)
         (folder / CARD).write_text(write_card(source, repo_id, license, figures), "utf-8")
         write_manifest(folder)
-        run_dir = Path(run_dir)
-        places = [run_dir.absolute(), run_dir.resolve(), Path.home(), Path.home().resolve()]
-        refuse_private(folder, [token] if token else [], places)
+        refuse_private(folder, [token] if token else [], places_of(Path(run_dir)))
         check_reload(source.model, folder)
         if card is not None:
             _keep(folder, [CARD, *(one.path for one in figures)], Path(card))
         files = listing(folder)
         if dry_run:
             return Pushed(repo_id, files, left_out)
-        if not token:
-            raise DialectError(f"there is no token to write to {repo_id} with: run hf auth login, or set HF_TOKEN")
-        url = send(folder, repo_id, public, token, endpoint)
+        url = send(folder, repo_id, public, token_to_write(repo_id, token), endpoint)
     return Pushed(repo_id, files, left_out, url)
 
 

@@ -13,10 +13,10 @@ from huggingface_hub import HfApi, SpaceCardData, get_token
 from hf_dialects.errors import CheckpointError, DialectError
 from hf_dialects.extras import require
 from hf_dialects.hub.card import CARD, TEMPLATES
-from hf_dialects.hub.contents import listing, refuse_private
+from hf_dialects.hub.contents import listing, places_of, refuse_private
 from hf_dialects.hub.push import Pushed, check_target
 from hf_dialects.hub.source import CLASSIFIER, read_source
-from hf_dialects.hub.transfer import SPACE_SDK, _patiently, send, write_manifest
+from hf_dialects.hub.transfer import SPACE_SDK, patiently, send, token_to_write, write_manifest
 from hf_dialects.hub.varieties import varieties_of
 
 APP, SETTINGS, REQUIREMENTS = "app.py", "space.json", "requirements.txt"
@@ -78,15 +78,13 @@ def push_space(
         raise CheckpointError(f"{run_dir} holds {source.architecture}: a Space is made for classifiers")
     require("gradio", "space")
     if not dry_run:
-        if not token:
-            raise DialectError(f"there is no token to write to {repo_id} with: run hf auth login, or set HF_TOKEN")
+        token = token_to_write(repo_id, token)
         api = HfApi(endpoint=endpoint, token=token)
-        revision = revision or _patiently(lambda: api.model_info(repo_id), repo_id).sha
+        revision = revision or patiently(lambda: api.model_info(repo_id), repo_id).sha
     with TemporaryDirectory(prefix="hf-dialects-space-") as place:
         folder = Path(place)
         write_space(folder, source.results["labels"], repo_id, revision or UNKNOWN, license)
-        places = [run_dir.absolute(), run_dir.resolve(), Path.home(), Path.home().resolve()]
-        refuse_private(folder, [token] if token else [], places)
+        refuse_private(folder, [token] if token else [], places_of(run_dir))
         found = listing(folder)
         if dry_run:
             return Pushed(repo_id, found, [])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx2
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, hf_hub_url
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
@@ -60,15 +60,15 @@ def send(
     api = HfApi(endpoint=endpoint, token=token)
     sdk = SPACE_SDK if repo_type == "space" else None
     options = {"repo_type": repo_type, "private": not public, "exist_ok": True, "space_sdk": sdk}
-    _patiently(lambda: api.create_repo(repo_id, **options), repo_id)
-    found = _patiently(lambda: api.repo_info(repo_id, repo_type=repo_type), repo_id)
+    patiently(lambda: api.create_repo(repo_id, **options), repo_id)
+    found = patiently(lambda: api.repo_info(repo_id, repo_type=repo_type), repo_id)
     if found.private and public:
         raise DialectError(f"{repo_id} exists and is private: publish it in its settings first, or leave out --public")
     if not found.private and not public:
         raise DialectError(f"{repo_id} exists and is public: push with --public, or to another repository")
 
     paths, there = [path for path, _ in listing(folder)], _paths(found)
-    manifest = _patiently(lambda: _manifest(api, repo_id, repo_type), repo_id) if MANIFEST in there else {}
+    manifest = patiently(lambda: _manifest(api, repo_id, repo_type), repo_id) if MANIFEST in there else {}
     if check is not None:
         check(there, manifest)
     stale = set(manifest.get("files", ())) - set(paths)
@@ -80,7 +80,18 @@ def send(
         operations += [CommitOperationDelete(path) for path in sorted(gone)]
         return api.create_commit(repo_id, operations, commit_message=MESSAGES[repo_type], repo_type=repo_type)
 
-    return _patiently(commit, repo_id).commit_url
+    return patiently(commit, repo_id).commit_url
+
+
+def token_to_write(repo_id: str, token: str | None = None) -> str:
+    """The token that is given, else HF_TOKEN, else that of `hf auth login`.
+
+    Raises:
+        DialectError: there is none.
+    """
+    if found := token or get_token():
+        return found
+    raise DialectError(f"there is no token to write to {repo_id} with: run hf auth login, or set HF_TOKEN")
 
 
 def write_manifest(folder: Path, **notes) -> None:
@@ -106,7 +117,7 @@ def _paths(info) -> set[str]:
     return {one.rfilename for one in info.siblings or ()}
 
 
-def _patiently(call: Callable[[], Answer], repo_id: str) -> Answer:
+def patiently(call: Callable[[], Answer], repo_id: str) -> Answer:
     """What `call` answers, after more tries where the Hub fails or the connection is cut."""
     for wait in (*WAITS, None):
         try:

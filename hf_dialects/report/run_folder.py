@@ -59,18 +59,27 @@ class RunFolder:
 
 
 def read_runs(folders: Sequence[Path]) -> list[RunFolder]:
-    """The runs of a report; a folder that holds seed-0, seed-1 … stands for these.
+    """The runs of a report.
 
     Raises:
-        CheckpointError: no folder, one that is no finished run, or one given twice.
+        CheckpointError: as `named_folders`, or one that is no finished run.
     """
-    found = [run for folder in folders for run in expanded(Path(folder))]
+    return [read_run(folder, name) for folder, name in named_folders(folders)]
+
+
+def named_folders(folders: Sequence[Path]) -> list[tuple[Path, str]]:
+    """Run folders, and names that tell them apart; a folder that holds seed-0, seed-1 … stands for these.
+
+    Raises:
+        CheckpointError: no folder, or one given twice.
+    """
+    found = [run for folder in folders for run in _expanded(Path(folder))]
     if not found:
         raise CheckpointError("no run folder was given; name one that hf-dialects train or evaluate wrote")
     twice = [folder for folder, n in Counter(folder.resolve() for folder in found).items() if n > 1]
     if twice:
         raise CheckpointError(f"the run folder {twice[0].name!r} is given twice; a report shows every run once")
-    return [read_run(folder, name) for folder, name in zip(found, names_of(found), strict=True)]
+    return list(zip(found, _names(found), strict=True))
 
 
 def read_run(folder: Path, name: str) -> RunFolder:
@@ -110,13 +119,13 @@ def read_run(folder: Path, name: str) -> RunFolder:
     )
 
 
-def expanded(folder: Path) -> list[Path]:
+def _expanded(folder: Path) -> list[Path]:
     """The folder itself, or seed-0, seed-1 … within it where it is no finished run."""
     seeds = sorted(folder.glob(SEEDS), key=lambda one: (len(one.name), one.name))
     return [folder] if (folder / "results.json").is_file() or not seeds else seeds
 
 
-def names_of(folders: Sequence[Path]) -> list[str]:
+def _names(folders: Sequence[Path]) -> list[str]:
     """The last parts of their paths, as many as tell all apart."""
     parts = [folder.resolve().parts for folder in folders]
     depth = next(n for n in range(1, 100) if len({one[-n:] for one in parts}) == len(parts))

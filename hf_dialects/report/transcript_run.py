@@ -13,7 +13,7 @@ from hf_dialects.evaluation.results import read_results
 from hf_dialects.evaluation.transcript_arms import HYPOTHESIS, TASK
 from hf_dialects.evaluation.transcripts import Transcripts, read_transcripts
 from hf_dialects.metrics.text import normalise
-from hf_dialects.report.run_folder import FIRST, expanded, names_of
+from hf_dialects.report.run_folder import FIRST, named_folders
 from hf_dialects.training.asr_recipe import AsrRecipe, make_asr_recipe
 
 
@@ -51,13 +51,12 @@ class TranscriptRun:
 
 
 def read_transcript_runs(folders: Sequence[Path]) -> list[TranscriptRun]:
-    """The runs of a report; a folder that holds seed-0, seed-1 … stands for these.
+    """The runs of a report.
 
     Raises:
-        CheckpointError: one that is no finished run of speech recognition.
+        CheckpointError: as `named_folders`, or one that is no finished run of speech recognition.
     """
-    found = [run for folder in folders for run in expanded(Path(folder))]
-    return [_read(folder, name) for folder, name in zip(found, names_of(found), strict=True)]
+    return [_read(folder, name) for folder, name in named_folders(folders)]
 
 
 def _read(folder: Path, name: str) -> TranscriptRun:

@@ -74,11 +74,10 @@ def _scores(trainer, model: DialectForAudioClassification) -> dict:
     given = {"train": trainer.train_dataset, "validation": trainer.eval_dataset}
     found = {name: getattr(clips, "dataset", None) for name, clips in given.items()}
     splits = {name: rows for name, rows in found.items() if isinstance(rows, Dataset)}
-    held_out = {name: rows for name, rows in splits.items() if name == "validation"}
-    was_training = model.training
-    predictions = {
-        name: predict(model.eval(), trainer.processing_class, rows, progress=False) for name, rows in held_out.items()
-    }
+    was_training, predictions = model.training, {}
+    if "validation" in splits:
+        held_out = splits["validation"]
+        predictions["validation"] = predict(model.eval(), trainer.processing_class, held_out, progress=False)
     model.train(was_training)
     labels = [model.config.id2label[number] for number in range(model.config.num_labels)]
     best = trainer.state.best_model_checkpoint

@@ -335,7 +335,7 @@ def test_clipped_share_counts_samples_at_full_scale():
 @settings(max_examples=100, deadline=None)
 @given(from_rate=st.integers(1000, 768_000), to_rate=st.sampled_from([8000, 16000, 24000]))
 def test_ratios_stay_small_and_rates_true_to_50_millionths(from_rate, to_rate):
-    up, down = audio._ratio(from_rate, to_rate)
+    up, down = audio.rate_ratio(from_rate, to_rate)
     assert down <= audio.LARGEST_FACTOR
     assert up <= max(to_rate, audio.LARGEST_FACTOR)
     assert up / down == pytest.approx(to_rate / from_rate, rel=50e-6)

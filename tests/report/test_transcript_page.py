@@ -123,3 +123,8 @@ def test_runs_of_other_kinds_are_refused(folder, tmp_path):
     (other / "results.json").write_text(json.dumps({"schema": 1, "metrics": {}}))
     with pytest.raises(CheckpointError, match="classes is no run of speech recognition; a page shows runs of one kind"):
         write_transcript_report([folder, other], tmp_path / "page.html")
+
+
+def test_a_run_that_is_given_twice_is_refused(folder, tmp_path):
+    with pytest.raises(CheckpointError, match="is given twice; a report shows every run once"):
+        write_transcript_report([folder, folder], tmp_path / "page.html")
